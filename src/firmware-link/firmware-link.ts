@@ -1,0 +1,32 @@
+// What every firmware-link is: the carrier of frames between the mediator and one SCMI platform.
+import type { Transfer } from '../transfer.ts'
+
+/** Who takes what comes back from a platform; the mediator is one. */
+export interface FirmwareHandler {
+  /**
+   * The response to `transfer` lies in its bytes, header included, already proven to answer it (type, protocol,
+   * message and token) and with the agent's own header restored. COMMS_ERROR alone when the platform was silent.
+   */
+  complete(transfer: Transfer): void
+  /** A delayed response (type 2) or a notification (type 3) that came on `channel`. Copy what must outlive the call. */
+  arrived(channel: number, frame: Uint8Array, length: number): void
+}
+
+/** One platform, reached over one channel per agent. On the relay thread. */
+export interface FirmwareLink {
+  /** As configuration names it: `embedded`, `stream-socket`, … */
+  readonly kind: string
+  /** Channels there are, numbered from 0; the platform knows an agent by its channel. */
+  readonly channels: number
+  /** Largest frame, header included, that a channel carries. */
+  readonly maxMessageBytes: number
+  /**
+   * Sends the command in `transfer.bytes[0 .. length)` under a token of the link's own; its answer comes exactly
+   * once through `FirmwareHandler.complete`, possibly before this returns. False when the channel takes no more
+   * now: nothing was sent, and the transfer is still the caller's.
+   */
+  send(channel: number, transfer: Transfer): boolean
+  /** Lets deadlines pass: answers COMMS_ERROR for what is overdue at `now` (monotonic microseconds, modulo 2^32). */
+  expire(now: number): void
+  close(): void
+}

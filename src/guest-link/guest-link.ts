@@ -1,0 +1,32 @@
+// What every guest-link is: the carrier of frames between one agent and the mediator. It knows bytes, not policy.
+import type { Transfer } from '../transfer.ts'
+
+/** What a guest-link hands its frames to; the mediator is one. */
+export interface FrameHandler {
+  /**
+   * Takes the command in `transfer.bytes[0 .. length)`, with `transfer.header` already set from its first word.
+   * Answers it exactly once through the link's `complete`, at once or later; never throws.
+   */
+  handle(transfer: Transfer, link: GuestLink): void
+}
+
+/** One guest's way in and out, on the relay thread. */
+export interface GuestLink {
+  /** What kind of link, as configuration and `scmictl` name it: `trap-socket`, `message-socket`, … */
+  readonly kind: string
+  /** Largest frame, header included, that this guest may send and can receive. */
+  readonly maxMessageBytes: number
+  /** Commands that may be in flight at once: 1 for shared memory. */
+  readonly maxInFlight: number
+  /** Whether delayed responses and notifications have a way to the guest (P2A). */
+  readonly hasP2A: boolean
+  /** Writes the response in `transfer.bytes[0 .. length)` to the guest, signals it and takes the transfer back. */
+  complete(transfer: Transfer): void
+  /**
+   * Sends a delayed response or a notification: a whole frame, copied before this returns.
+   * False when it cannot be taken now (no buffer, the guest has not emptied its area).
+   */
+  deliver(frame: Uint8Array, length: number): boolean
+  /** Closes sockets, unmaps memory, forgets transfers in flight (a late `complete` is then harmless). Twice is once. */
+  close(): void
+}

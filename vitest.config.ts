@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/system/**'],
+    pool: 'forks', // a worker blocked in epoll_wait hangs the threads pool
+    reporters: ['default', './test/closing-line.ts'],
+    testTimeout: 30_000,
+    coverage: { provider: 'v8', include: ['src/**'] },
+  },
+})
