@@ -1,0 +1,159 @@
+// What the daemon tells about itself: the shapes that the control API serves and scmictl prints. Data only.
+import type { Plan } from '../permissions/plan.ts'
+
+/** Where a guest's frames come from. */
+export type GuestLinkSpec =
+  | { readonly kind: 'trap-socket'; readonly path: string; readonly smcId?: number }
+  | { readonly kind: 'message-socket'; readonly path: string }
+
+/** What is asked when a domain is added. */
+export interface DomainSpec {
+  readonly name: string
+  /** The hypervisor's number of the domain, where there is one. */
+  readonly domid?: number
+  /** The partial device tree, and the file it came from (for messages; the daemon does not read it). */
+  readonly dtb: Uint8Array
+  readonly dtbPath?: string
+  /** Pinned agent id; else the first free one. */
+  readonly agentId?: number
+  readonly link: GuestLinkSpec
+}
+
+export const domainStates = ['adding', 'running', 'removing', 'failed'] as const
+export type DomainState = (typeof domainStates)[number]
+
+export interface ResourceView {
+  readonly protocol: number
+  /** Null where the firmware has not been asked yet (pin states). */
+  readonly id: number | null
+  /** `clocks[0]`, `vmmc-supply` */
+  readonly property: string
+  /** The firmware's name for it, where discovered. */
+  readonly name?: string
+}
+
+export interface DeviceView {
+  readonly node: string
+  readonly hostNode?: string
+  readonly deviceIds: readonly number[]
+  /** Domain that holds it; absent where it is the host's or nobody's. */
+  readonly domain?: string
+  readonly resources: readonly ResourceView[]
+}
+
+/** Messages of one guest since it was added: messages = allowed + denied + errors. */
+export interface Counters {
+  readonly messages: number
+  /** Forwarded, or answered here with what the guest may know. */
+  readonly allowed: number
+  /** Refused, or answered with a placeholder. */
+  readonly denied: number
+  /** Malformed, absent, busy, or failed below. */
+  readonly errors: number
+}
+
+export interface DomainView {
+  readonly name: string
+  readonly domid?: number
+  readonly state: DomainState
+  readonly agentId: number
+  readonly channel: number
+  readonly link: GuestLinkSpec
+  readonly connected: boolean
+  readonly dtbPath?: string
+  /** SHA-256 of the partial device tree, hexadecimal. */
+  readonly dtbHash: string
+  readonly devices: readonly DeviceView[]
+  readonly protocols: readonly number[]
+  readonly counters: Counters
+  readonly addedAt: string
+}
+
+/** How an agent id is known: the channel said so, the platform listed it, the configuration says so, or we made it up. */
+export type Provenance = 'discovered' | 'indexed' | 'declared' | 'virtual'
+export type AgentState = 'management' | 'free' | 'assigned' | 'quarantined'
+
+export interface AgentView {
+  readonly agentId: number
+  readonly channel: number
+  readonly name?: string
+  readonly state: AgentState
+  readonly provenance: Provenance
+  readonly domain?: string
+  readonly domid?: number
+  readonly protocols: readonly number[]
+  readonly denials: number
+  /** Why it is quarantined. */
+  readonly reason?: string
+}
+
+export interface FirmwareView {
+  readonly link: string
+  readonly channels: number
+  readonly vendor: string
+  readonly subVendor?: string
+  readonly implementationVersion: number
+  readonly protocols: readonly { readonly id: number; readonly name: string; readonly version: number; readonly resources?: number }[]
+  readonly agents: number
+  /** Whether BASE_SET_DEVICE_PERMISSIONS is there. */
+  readonly permissionCommands: boolean
+  /** Whether the firmware was seen to refuse what was not granted. */
+  readonly enforcement: 'enforced' | 'not-enforced' | 'unknown'
+}
+
+export interface InfoView {
+  readonly version: string
+  readonly pid: number
+  readonly startedAt: string
+  readonly socket: string
+  readonly config?: string
+  readonly host?: string
+  readonly firmware: FirmwareView
+  readonly domains: number
+  readonly agents: { readonly free: number; readonly assigned: number; readonly quarantined: number }
+  readonly audit: { readonly path: string; readonly records: number; readonly lost: number }
+}
+
+/** `ok`: all is well. `degraded`: it serves, but something wants a look, told in `problems`. */
+export interface StatusView {
+  readonly state: 'ok' | 'degraded'
+  readonly problems: readonly string[]
+}
+
+export interface PermissionCommand {
+  readonly agentId: number
+  readonly deviceId: number
+  readonly allow: boolean
+}
+
+/** What a modifying command did, or with `dryRun` would do. */
+export interface Outcome {
+  readonly dryRun: boolean
+  readonly domain: string
+  readonly agentId: number
+  /** What was or would be asked of the firmware. */
+  readonly permissionCommands: readonly PermissionCommand[]
+  readonly granted: readonly { readonly node: string; readonly protocol: number; readonly id: number; readonly property: string }[]
+  readonly revoked: readonly { readonly node: string; readonly protocol: number; readonly id: number; readonly property: string }[]
+  readonly problems: Plan['problems']
+}
+
+/** Everything the control API can ask of the daemon. Refusals are MediatorErrors. */
+export interface Daemon {
+  info(): InfoView
+  status(): StatusView
+  domains(): readonly DomainView[]
+  /** By name or domid; DOMAIN_UNKNOWN. */
+  domain(name: string): DomainView
+  agents(): readonly AgentView[]
+  devices(domain?: string): readonly DeviceView[]
+  /** All permission commands that went out since start, in order. */
+  permissionCommands(): readonly PermissionCommand[]
+  addDomain(spec: DomainSpec, options: { dryRun: boolean }): Promise<Outcome>
+  removeDomain(name: string, options: { dryRun: boolean }): Promise<Outcome>
+  /** `device`: a node path of the host tree, its last component, or an SCMI device id. */
+  attachDevice(domain: string, device: string, options: { dryRun: boolean }): Promise<Outcome>
+  detachDevice(domain: string, device: string, options: { dryRun: boolean }): Promise<Outcome>
+  /** The guests' counters and the audit log's state after all that is in the ring has been written. */
+  flushAudit(): Promise<{ records: number; path: string }>
+}
