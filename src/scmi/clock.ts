@@ -28,7 +28,9 @@ export const clock = protocol({
   ],
   messages: {
     ...common({
-      attributes: layout({ attributes: bits({ num_clocks: [0, 16], max_async: [16, 8] }) }),
+      attributes: layout({
+        attributes: bits({ num_clocks: [0, 16], max_async: [16, 8] }, { p2a: ['max_async'] }),
+      }),
       negotiateSince: v3,
     }),
     CLOCK_ATTRIBUTES: message({
@@ -42,7 +44,10 @@ export const clock = protocol({
         {
           since: v2,
           response: layout({
-            attributes: bits({ ...enabled, ...notifies }),
+            attributes: bits(
+              { ...enabled, ...notifies },
+              { p2a: ['rate_change_requested_notify', 'rate_change_notify'] },
+            ),
             name: name16,
             clock_enable_delay: uint32,
           }),
@@ -50,18 +55,16 @@ export const clock = protocol({
         {
           since: v3,
           response: layout({
-            attributes: bits({
-              ...enabled,
-              restricted: [1, 1],
-              extended_config: [27, 1],
-              has_parent: [28, 1],
-              ...notifies,
-            }),
+            attributes: bits(
+              { ...enabled, restricted: [1, 1], extended_config: [27, 1], has_parent: [28, 1], ...notifies },
+              { p2a: ['rate_change_requested_notify', 'rate_change_notify'] },
+            ),
             name: name16,
             clock_enable_delay: uint32,
           }),
         },
       ],
+      view: { field: 'attributes', mask: 0x1, on: 1, off: 0 },
       placeholder: { answer: {} }, // the empty name makes Linux skip the clock silently
     }),
     CLOCK_DESCRIBE_RATES: message({
@@ -108,6 +111,7 @@ export const clock = protocol({
       effect: 'control',
       resource: 'clock_id',
       votes: { field: 'attributes', mask: 0x3, off: 0, harmless: true },
+      exclusive: { field: 'attributes', mask: 0xff_0000 },
       command: layout({ clock_id: uint32, attributes: bits({ enable: [0, 1] }) }),
       response: layout({}),
       changes: [
@@ -138,6 +142,7 @@ export const clock = protocol({
       resource: 'clock_id',
       command: layout({ clock_id: uint32, flags: bits({ extended_config_type: [0, 8] }) }),
       response: layout({ attributes: uint32, config: bits(enabled), extended_config_val: uint32 }),
+      view: { field: 'config', mask: 0x1, on: 1, off: 0 },
       placeholder: { answer: {} },
     }),
     CLOCK_POSSIBLE_PARENTS_GET: message({

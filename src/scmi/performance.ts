@@ -52,7 +52,7 @@ export const performance = protocol({
             set_level: [30, 1],
             set_limits: [31, 1],
           },
-          { hide: ['fast_channels'] },
+          { hide: ['fast_channels'], p2a: ['level_notify', 'limits_notify'] },
         ),
         rate_limit: bits({ microseconds: [0, 20] }),
         sustained_freq: uint32,

@@ -39,13 +39,16 @@ export const power = protocol({
       resource: 'domain_id',
       command: layout({ domain_id: uint32 }),
       response: layout({
-        attributes: bits({
-          ext_name: [27, 1],
-          change_requested_notify: [28, 1],
-          set_sync: [29, 1],
-          set_async: [30, 1],
-          change_notify: [31, 1],
-        }),
+        attributes: bits(
+          {
+            ext_name: [27, 1],
+            change_requested_notify: [28, 1],
+            set_sync: [29, 1],
+            set_async: [30, 1],
+            change_notify: [31, 1],
+          },
+          { p2a: ['change_requested_notify', 'set_async', 'change_notify'] },
+        ),
         name: name16,
       }),
       placeholder: { answer: { attributes: { set_sync: 1 }, name: 'unused-p#' } },
@@ -67,6 +70,7 @@ export const power = protocol({
       resource: 'domain_id',
       command: layout({ domain_id: uint32 }),
       response: layout({ power_state: uint32 }),
+      view: { field: 'power_state', mask: 0xffff_ffff, on: POWER_ON, off: POWER_OFF },
       placeholder: { answer: { power_state: POWER_OFF } },
     }),
     POWER_STATE_NOTIFY: notify({

@@ -24,12 +24,16 @@ export const reset = protocol({
       effect: 'query',
       resource: 'domain_id',
       command: layout({ domain_id: uint32 }),
-      response: layout({ attributes: bits({ ...notifies }), latency: uint32, name: name16 }),
+      response: layout({
+        attributes: bits({ ...notifies }, { p2a: ['async', 'notify'] }),
+        latency: uint32,
+        name: name16,
+      }),
       changes: [
         {
           since: v3,
           response: layout({
-            attributes: bits({ ...notifies, ext_name: [29, 1] }),
+            attributes: bits({ ...notifies, ext_name: [29, 1] }, { p2a: ['async', 'notify'] }),
             latency: uint32,
             name: name16,
           }),

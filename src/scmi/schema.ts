@@ -16,6 +16,8 @@ export interface Field<T> {
   readonly role?: 'agent' | 'hidden'
   /** Bits of the word that are cleared for guests. */
   readonly hidden?: number
+  /** Bits that promise notifications or delayed responses: cleared for agents that have no way back (P2A). */
+  readonly p2a?: number
 }
 
 const LE = true // DEN0056: everything on the wire is little-endian
@@ -69,24 +71,27 @@ const rangeMask = ([low, width]: Range): number => (mask(width) << low) >>> 0
 
 /**
  * A word cut in named bit ranges; a bit that no range names is reserved, and a command that sets it is invalid.
- * `valid` restricts further; `hide` names ranges that guests never see set.
+ * `valid` restricts further; `hide` names ranges that guests never see set, `p2a` those that promise a message back.
  */
 export function bits<const B extends Ranges>(
   ranges: B,
-  options: { hide?: readonly (keyof B & string)[]; valid?: (word: number) => boolean } = {},
+  options: {
+    hide?: readonly (keyof B & string)[]
+    p2a?: readonly (keyof B & string)[]
+    valid?: (word: number) => boolean
+  } = {},
 ): Field<{ -readonly [K in keyof B]: number }> & { readonly mask: Readonly<Record<keyof B, number>> } {
   const entries = Object.entries(ranges) as [keyof B & string, Range][]
   const known = entries.reduce((all, [, range]) => (all | rangeMask(range)) >>> 0, 0)
   const more = options.valid
-  const hiddenMask = (options.hide ?? []).reduce(
-    (all, name) => (all | rangeMask(ranges[name] as Range)) >>> 0,
-    0,
-  )
+  const maskOf = (names: readonly (keyof B & string)[] = []) =>
+    names.reduce((all, name) => (all | rangeMask(ranges[name] as Range)) >>> 0, 0)
   return {
     type: 'bits',
     size: 4,
     valid: more === undefined ? word => (word & ~known) === 0 : word => (word & ~known) === 0 && more(word),
-    hidden: hiddenMask,
+    hidden: maskOf(options.hide),
+    p2a: maskOf(options.p2a),
     mask: Object.fromEntries(entries.map(([name, range]) => [name, rangeMask(range)])) as Record<
       keyof B,
       number
@@ -260,8 +265,15 @@ export interface Message<C extends Fields = Fields, R extends Fields = Fields> e
     readonly off: number
     readonly harmless: boolean
   }
-  /** Rates, levels: one holder at a time may set them. */
-  readonly exclusive?: true
+  /** Rates, levels: one holder at a time may set them. With a mask, only requests that have a bit of it set. */
+  readonly exclusive?: true | { readonly field: keyof C & string; readonly mask: number }
+  /** A response field that shows what this message's sibling with `votes` set: each holder sees its own request. */
+  readonly view?: {
+    readonly field: keyof R & string
+    readonly mask: number
+    readonly on: number
+    readonly off: number
+  }
   readonly placeholder?: Placeholder
   /** Later forms, oldest first. */
   readonly changes?: readonly (Partial<Form> & { readonly since: Version })[]

@@ -93,7 +93,7 @@ export const sensor = protocol({
   messages: {
     ...common({
       attributes: layout({
-        attributes: bits({ num_sensors: [0, 16], max_async: [16, 8] }),
+        attributes: bits({ num_sensors: [0, 16], max_async: [16, 8] }, { p2a: ['max_async'] }),
         sensor_reg_address_low: hidden(uint32),
         sensor_reg_address_high: hidden(uint32),
         sensor_reg_len: hidden(uint32),

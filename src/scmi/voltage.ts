@@ -33,7 +33,10 @@ export const voltage = protocol({
       changes: [
         {
           since: v2,
-          response: layout({ attributes: bits({ ext_name: [30, 1], async: [31, 1] }), name: name16 }),
+          response: layout({
+            attributes: bits({ ext_name: [30, 1], async: [31, 1] }, { p2a: ['async'] }),
+            name: name16,
+          }),
         },
       ],
       placeholder: { answer: { name: 'unused-v#' } },
@@ -68,6 +71,7 @@ export const voltage = protocol({
       resource: 'domain_id',
       command: layout({ domain_id: uint32 }),
       response: layout({ config: uint32 }),
+      view: { field: 'config', mask: 0xffff_ffff, on: VOLTAGE_ON, off: VOLTAGE_OFF },
       placeholder: { answer: { config: VOLTAGE_OFF } },
     }),
     VOLTAGE_LEVEL_SET: message({
