@@ -26,14 +26,27 @@ export class Transfer {
   guest = 0
   /** The link's own: which vCPU, descriptor or connection generation to answer. */
   cookie = 0
-  /** The command's header word as the agent sent it; restored in the response. */
+  /**
+   * The command's header word as the agent sent it, signed (`ints[0]`); restored in the response. Signed, like every
+   * word kept in a field here: V8 boxes a number of 2^31 or more that is stored in an object.
+   */
   header = 0
-  /** The mediator's own: which way the answer takes (plain, vote, fan-out) and what it is about. */
+  /** The mediator's own: what is still to be done when the answer comes. */
   plan = 0
+  /** The resource the command names, signed. */
   resource = 0
+  /** Two words of what the command asked for, signed, for the audit record. */
+  argument0 = 0
+  argument1 = 0
   /** Answers still awaited, when one exchange became several downstream. */
   awaited = 0
-  /** Monotonic time of arrival, microseconds, modulo 2^32. */
+  /** Status that a part of it failed with, when it became several. */
+  failed = 0
+  /** The exchange that this one is a part of. */
+  parent: Transfer | undefined = undefined
+  /** Which set of grants it was judged by. */
+  epoch = 0
+  /** Monotonic time of arrival, microseconds, modulo 2^32, signed. */
   arrivedAt = 0
   /** Next in whatever list holds it. */
   next: Transfer | undefined = undefined

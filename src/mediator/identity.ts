@@ -1,0 +1,154 @@
+// The Base protocol as a guest sees it: answered here, under a virtual identity, so that nothing of others leaks.
+import type { Rules } from '../permissions/rules.ts'
+import { base, PLATFORM, SELF } from '../scmi/base.ts'
+import { NEGOTIATE_PROTOCOL_VERSION, PROTOCOL_ATTRIBUTES, PROTOCOL_MESSAGE_ATTRIBUTES, PROTOCOL_VERSION, v2 } from '../scmi/common.ts'
+import { existsAt } from '../scmi/schema.ts'
+import { INVALID_PARAMETERS, NOT_FOUND, NOT_SUPPORTED, SUCCESS } from '../scmi/status.ts'
+import type { Transfer } from '../transfer.ts'
+import { wellFormed } from '../permissions/rules.ts'
+
+/** What passes through from the platform: Linux picks its quirks by it. */
+export interface PlatformIdentity {
+  readonly vendor: string
+  /** Absent where the platform has none. */
+  readonly subVendor?: string
+  readonly implementationVersion: number
+}
+
+/** Agent id that every guest believes to be its own. */
+export const guestAgentId = 1
+const baseTable = base.id << 8
+const { BASE_DISCOVER_VENDOR, BASE_DISCOVER_SUB_VENDOR, BASE_DISCOVER_IMPLEMENTATION_VERSION } = base.messages
+const { BASE_DISCOVER_LIST_PROTOCOLS, BASE_DISCOVER_AGENT, BASE_NOTIFY_ERRORS } = base.messages
+
+/** At most 15 characters and zeros, as four words. */
+function name16(text: string): Uint32Array {
+  const bytes = new Uint8Array(16)
+  for (let i = 0; i < 15 && i < text.length; i++) bytes[i] = text.charCodeAt(i) & 0x7f
+  return new Uint32Array(bytes.buffer)
+}
+
+/** One guest's Base protocol. Made anew when its protocols change. */
+export class VirtualIdentity {
+  /** The version in force for this guest, after NEGOTIATE_PROTOCOL_VERSION. */
+  version: number
+  notifyErrors = false
+  readonly #rules: Rules
+  readonly #presented: number
+  readonly #implementationVersion: number
+  readonly #vendor: Uint32Array
+  readonly #subVendor: Uint32Array | undefined
+  readonly #name: Uint32Array
+  readonly #platform = name16('platform')
+  readonly #protocols: Uint8Array
+
+  /** `protocols`: ids the guest holds, Base left out; any order. */
+  constructor(rules: Rules, identity: PlatformIdentity, name: string, protocols: Iterable<number>) {
+    this.#rules = rules
+    this.#presented = rules.versions.get(base.id) ?? v2
+    this.version = this.#presented
+    this.#implementationVersion = identity.implementationVersion | 0
+    this.#vendor = name16(identity.vendor)
+    this.#subVendor = identity.subVendor === undefined ? undefined : name16(identity.subVendor)
+    this.#name = name16(name)
+    this.#protocols = Uint8Array.from([...protocols].sort((a, b) => a - b))
+  }
+
+  /** Whether a Base message is there for this guest. */
+  #exists(id: number, hasP2A: boolean): boolean {
+    const entry = id > 0xff ? undefined : this.#rules.entries[baseTable | id]
+    if (entry === undefined || !existsAt(entry.message, this.version)) return false
+    if (entry.message.privileged === true) return false
+    if (id === BASE_DISCOVER_SUB_VENDOR.id) return this.#subVendor !== undefined
+    return id !== BASE_NOTIFY_ERRORS.id || hasP2A
+  }
+
+  /** Answers the Base command in `transfer`, whose size the filter has checked. Gives the status. */
+  answer(transfer: Transfer, hasP2A: boolean, maxMessageBytes: number): number {
+    const { words } = transfer
+    const id = transfer.header & 0xff
+    const argument = words[1] as number
+    const entry = this.#rules.entries[baseTable | id]
+    if (entry === undefined || !existsAt(entry.message, this.version)) return this.#say(transfer, NOT_FOUND)
+    if (!wellFormed(this.#rules.checks[baseTable | id], words)) return this.#say(transfer, INVALID_PARAMETERS)
+    switch (id) {
+      case PROTOCOL_VERSION:
+        return this.#word(transfer, this.#presented)
+      case PROTOCOL_ATTRIBUTES:
+        return this.#word(transfer, this.#protocols.length | (1 << 8)) // one agent: the guest
+      case PROTOCOL_MESSAGE_ATTRIBUTES:
+        return this.#exists(argument, hasP2A) ? this.#word(transfer, 0) : this.#say(transfer, NOT_FOUND)
+      case NEGOTIATE_PROTOCOL_VERSION:
+        return this.#negotiate(transfer, argument)
+      case BASE_DISCOVER_VENDOR.id:
+        return this.#name16(transfer, 2, this.#vendor)
+      case BASE_DISCOVER_SUB_VENDOR.id:
+        return this.#subVendor === undefined
+          ? this.#say(transfer, NOT_SUPPORTED)
+          : this.#name16(transfer, 2, this.#subVendor)
+      case BASE_DISCOVER_IMPLEMENTATION_VERSION.id:
+        return this.#word(transfer, this.#implementationVersion)
+      case BASE_DISCOVER_LIST_PROTOCOLS.id:
+        return this.#list(transfer, argument, maxMessageBytes)
+      case BASE_DISCOVER_AGENT.id:
+        return this.#agent(transfer, argument)
+      case BASE_NOTIFY_ERRORS.id:
+        if (!hasP2A) return this.#say(transfer, NOT_SUPPORTED)
+        this.notifyErrors = (words[1] as number) === 1
+        return this.#say(transfer, SUCCESS)
+      default:
+        return this.#say(transfer, NOT_FOUND)
+    }
+  }
+
+  #say(transfer: Transfer, status: number): number {
+    transfer.answer(status)
+    return status
+  }
+
+  #word(transfer: Transfer, word: number): number {
+    transfer.answer(SUCCESS)
+    transfer.words[2] = word
+    transfer.length = 12
+    return SUCCESS
+  }
+
+  #name16(transfer: Transfer, at: number, name: Uint32Array): number {
+    if (at === 2) transfer.answer(SUCCESS)
+    for (let i = 0; i < 4; i++) transfer.words[at + i] = name[i] as number
+    transfer.length = (at + 4) * 4
+    return SUCCESS
+  }
+
+  #list(transfer: Transfer, skip: number, maxMessageBytes: number): number {
+    const total = this.#protocols.length
+    if (skip > total) return this.#say(transfer, INVALID_PARAMETERS)
+    const count = Math.min(total - skip, (maxMessageBytes - 12) & ~3)
+    transfer.answer(SUCCESS)
+    transfer.words[2] = count
+    const padded = (count + 3) & ~3
+    for (let i = 0; i < padded; i++) transfer.bytes[12 + i] = i < count ? (this.#protocols[skip + i] as number) : 0
+    transfer.length = 12 + padded
+    return SUCCESS
+  }
+
+  #agent(transfer: Transfer, agent: number): number {
+    const self = agent === SELF || agent === guestAgentId
+    if (!self && agent !== PLATFORM) return this.#say(transfer, NOT_FOUND)
+    const name = self ? this.#name : this.#platform
+    if (this.version < v2) return this.#name16(transfer, 2, name) // version 1: the name only
+    transfer.answer(SUCCESS)
+    transfer.words[2] = self ? guestAgentId : PLATFORM
+    return this.#name16(transfer, 3, name)
+  }
+
+  #negotiate(transfer: Transfer, version: number): number {
+    if (version > this.#presented) return this.#say(transfer, NOT_SUPPORTED)
+    for (const known of base.versions) {
+      if (known.version !== version) continue
+      this.version = version
+      return this.#say(transfer, SUCCESS)
+    }
+    return this.#say(transfer, NOT_SUPPORTED)
+  }
+}

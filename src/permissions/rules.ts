@@ -1,0 +1,183 @@
+// The schema compiled to flat tables, one entry per (protocol, message): what the filter reads for each frame.
+import { header, tableIndex, tableSize } from '../scmi/header.ts'
+import { protocols } from '../scmi/protocols.ts'
+import {
+  type AnyMessage,
+  existsAt,
+  type Field,
+  type Form,
+  formAt,
+  type Layout,
+  type Version,
+} from '../scmi/schema.ts'
+
+/** Kinds of table entries. */
+export const UNKNOWN_PROTOCOL = 0
+/** The protocol exists, the message does not at the version in force. */
+export const ABSENT = 1
+/** About the protocol as a whole: VERSION, ATTRIBUTES, lists. */
+export const WHOLE = 2
+/** Names a resource. */
+export const RESOURCE = 3
+
+/** Flag bits of table entries. */
+export const CONTROL = 0x01
+export const PRIVILEGED = 0x02
+export const SUBSCRIBES = 0x04
+/** The response lists the protocol's resources. */
+export const LISTS = 0x08
+/** A release by a non-owner is answered SUCCESS. */
+export const HARMLESS = 0x10
+
+/** A word of the command and what the standard allows in it. `word` counts from the header. */
+export interface Check {
+  readonly word: number
+  readonly valid: (word: number) => boolean
+}
+
+/** How requests for a shared resource are counted. */
+export interface VoteRule {
+  readonly word: number
+  readonly mask: number
+  readonly off: number
+  /** -1 where every value asks or releases. */
+  readonly neutral: number
+}
+
+/** Where a response shows what a holder asked for. */
+export interface ViewRule {
+  readonly word: number
+  readonly mask: number
+  readonly on: number
+  readonly off: number
+}
+
+/** The declaration behind an entry; for placeholders, docs and audit, not for the hot path. */
+export interface Entry {
+  readonly protocol: number
+  readonly name: string
+  readonly message: AnyMessage
+  readonly form: Form
+}
+
+/** Tables indexed by `tableIndex(header)`; typed arrays so that a look-up allocates nothing. */
+export interface Rules {
+  readonly versions: ReadonlyMap<number, Version>
+  readonly kind: Uint8Array
+  readonly flags: Uint8Array
+  /** Payload bytes of the command. */
+  readonly size: Uint8Array
+  /** Frame word that names the resource; 0 for none. */
+  readonly resource: Uint8Array
+  /** Frame word that names a second resource of the same protocol; 0 for none. */
+  readonly other: Uint8Array
+  /** Frame word and bits that ask for a delayed response; 0 for none. */
+  readonly asyncWord: Uint8Array
+  readonly asyncMask: Uint32Array
+  /** Frame word and bits that make the request exclusive; mask 0xFFFFFFFF for always, 0 for never. */
+  readonly exclusiveWord: Uint8Array
+  readonly exclusiveMask: Uint32Array
+  readonly votes: readonly (VoteRule | undefined)[]
+  readonly views: readonly (ViewRule | undefined)[]
+  readonly checks: readonly (readonly Check[] | undefined)[]
+  /** Pairs of response word and bits to clear for every guest. */
+  readonly hide: readonly (Uint32Array | undefined)[]
+  /** The same, for guests without a way back. */
+  readonly hideP2A: readonly (Uint32Array | undefined)[]
+  readonly entries: readonly (Entry | undefined)[]
+}
+
+/** Frame word of a command field. */
+const commandWord = (form: Form, field: string): number => 1 + (form.command.word[field] ?? 0)
+
+/** Checks of a command: every field that restricts its word. */
+const checksOf = (command: Layout): Check[] =>
+  Object.entries(command.fields).flatMap(([name, field]) =>
+    field.valid === undefined ? [] : [{ word: 1 + (command.word[name] ?? 0), valid: field.valid }],
+  )
+
+/** Words of a response (header, status, then the layout) with bits that `maskOf` finds in each field. */
+function masksOf(response: Layout, maskOf: (field: Field<unknown>) => number): Uint32Array | undefined {
+  const pairs = Object.entries(response.fields).flatMap(([name, field]) => {
+    const mask = maskOf(field)
+    return mask === 0 ? [] : [2 + (response.word[name] ?? 0), mask]
+  })
+  return pairs.length === 0 ? undefined : Uint32Array.from(pairs)
+}
+
+/**
+ * Compiles the schema for a platform that presents `versions` (protocol id to version word; a protocol that is not in
+ * it does not exist). Later versions than the schema's own are taken as the newest it knows.
+ */
+export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
+  const rules = {
+    versions,
+    kind: new Uint8Array(tableSize),
+    flags: new Uint8Array(tableSize),
+    size: new Uint8Array(tableSize),
+    resource: new Uint8Array(tableSize),
+    other: new Uint8Array(tableSize),
+    asyncWord: new Uint8Array(tableSize),
+    asyncMask: new Uint32Array(tableSize),
+    exclusiveWord: new Uint8Array(tableSize),
+    exclusiveMask: new Uint32Array(tableSize),
+    votes: new Array<VoteRule | undefined>(tableSize).fill(undefined),
+    views: new Array<ViewRule | undefined>(tableSize).fill(undefined),
+    checks: new Array<readonly Check[] | undefined>(tableSize).fill(undefined),
+    hide: new Array<Uint32Array | undefined>(tableSize).fill(undefined),
+    hideP2A: new Array<Uint32Array | undefined>(tableSize).fill(undefined),
+    entries: new Array<Entry | undefined>(tableSize).fill(undefined),
+  }
+  for (const protocol of protocols) {
+    const version = versions.get(protocol.id)
+    if (version === undefined) continue
+    rules.kind.fill(ABSENT, protocol.id << 8, (protocol.id + 1) << 8)
+    for (const [name, message] of Object.entries(protocol.messages) as [string, AnyMessage][]) {
+      if (!existsAt(message, version)) continue
+      const at = tableIndex(header(protocol.id, message.id))
+      const form = formAt(message, version)
+      rules.entries[at] = { protocol: protocol.id, name, message, form }
+      rules.kind[at] = message.resource === undefined ? WHOLE : RESOURCE
+      rules.flags[at] =
+        (message.effect === 'control' ? CONTROL : 0) |
+        (message.privileged ? PRIVILEGED : 0) |
+        (message.subscribes === undefined ? 0 : SUBSCRIBES) |
+        (message.lists === undefined ? 0 : LISTS) |
+        (message.votes?.harmless ? HARMLESS : 0)
+      rules.size[at] = form.command.size
+      if (message.resource !== undefined) rules.resource[at] = commandWord(form, message.resource)
+      if (message.other !== undefined) rules.other[at] = commandWord(form, message.other)
+      if (message.async !== undefined && form.delayed !== undefined) {
+        rules.asyncWord[at] = commandWord(form, message.async.field)
+        rules.asyncMask[at] = message.async.mask
+      }
+      if (message.exclusive !== undefined) {
+        rules.exclusiveWord[at] = message.exclusive === true ? 0 : commandWord(form, message.exclusive.field)
+        rules.exclusiveMask[at] = message.exclusive === true ? 0xffff_ffff : message.exclusive.mask
+      }
+      if (message.votes !== undefined) {
+        const { field, mask, off, neutral = -1 } = message.votes
+        rules.votes[at] = { word: commandWord(form, field), mask, off, neutral }
+      }
+      if (message.view !== undefined) {
+        const { field, mask, on, off } = message.view
+        rules.views[at] = { word: 2 + (form.response.word[field] ?? 0), mask, on, off }
+      }
+      const checks = checksOf(form.command)
+      if (checks.length > 0) rules.checks[at] = checks
+      rules.hide[at] = masksOf(form.response, f => (f.role === 'hidden' ? 0xffff_ffff : (f.hidden ?? 0)))
+      rules.hideP2A[at] = masksOf(form.response, f => f.p2a ?? 0)
+    }
+  }
+  return rules
+}
+
+/** Whether every restricted word of the command in `words` holds what the standard allows. */
+export function wellFormed(checks: readonly Check[] | undefined, words: Uint32Array): boolean {
+  if (checks === undefined) return true
+  for (let i = 0; i < checks.length; i++) {
+    const check = checks[i] as Check
+    if (!check.valid(words[check.word] as number)) return false
+  }
+  return true
+}
