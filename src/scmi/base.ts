@@ -4,6 +4,7 @@ import {
   agentId,
   bits,
   checked,
+  int32,
   layout,
   list,
   message,
@@ -129,7 +130,7 @@ export const base = protocol({
       doc: 'Commands of an agent failed; bit 31 says that the platform needs a reset.',
       payload: layout(
         { agent_id: agentId, error_status: bits({ reports: [0, 10], fatal: [31, 1] }) },
-        list('reports', layout({ header: uint32, status: uint32 }), [1, 0x3ff]),
+        list('reports', layout({ header: uint32, status: int32 }), [1, 0x3ff]),
       ),
     }),
   },

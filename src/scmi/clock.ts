@@ -86,7 +86,7 @@ export const clock = protocol({
       effect: 'control',
       resource: 'clock_id',
       exclusive: true,
-      async: { field: 'flags', mask: 0x1 },
+      async: { field: 'flags', mask: 0x1, waived: 0x2 },
       command: layout({
         flags: bits({ async: [0, 1], ignore_delayed_response: [1, 1], round_up: [2, 1], round_auto: [3, 1] }),
         clock_id: uint32,
@@ -110,7 +110,7 @@ export const clock = protocol({
       doc: 'Enables or disables a clock, and from version 3 sets its duty cycle, phase or a vendor value.',
       effect: 'control',
       resource: 'clock_id',
-      votes: { field: 'attributes', mask: 0x3, off: 0, harmless: true },
+      votes: { field: 'attributes', mask: 0x3, off: 0, neutral: 3, harmless: true },
       exclusive: { field: 'attributes', mask: 0xff_0000 },
       command: layout({ clock_id: uint32, attributes: bits({ enable: [0, 1] }) }),
       response: layout({}),

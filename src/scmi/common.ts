@@ -50,7 +50,6 @@ export function common<const A extends Fields>(spec: {
       id: NEGOTIATE_PROTOCOL_VERSION,
       doc: 'Asks the platform to behave as an older version from now on.',
       effect: 'control',
-      optional: true,
       since: spec.negotiateSince,
       command: layout({ version: uint32 }),
       response: layout({}),

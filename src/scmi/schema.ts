@@ -248,8 +248,8 @@ export interface Message<C extends Fields = Fields, R extends Fields = Fields> e
   readonly index?: { readonly field: keyof C & string; readonly beyond: number }
   /** The list runs over the protocol's own resources: its entries name them. */
   readonly lists?: 'resources'
-  /** Bits of a command field that ask for a delayed response. */
-  readonly async?: { readonly field: keyof C & string; readonly mask: number }
+  /** Bits of a command field that ask for a delayed response; `waived`: bits that renounce it again. */
+  readonly async?: { readonly field: keyof C & string; readonly mask: number; readonly waived?: number }
   /** Subscribes to this notification id. */
   readonly subscribes?: number
   /** Not for guests, whatever the firmware says: DENIED, and absent from PROTOCOL_MESSAGE_ATTRIBUTES. */
@@ -263,6 +263,8 @@ export interface Message<C extends Fields = Fields, R extends Fields = Fields> e
     readonly field: keyof C & string
     readonly mask: number
     readonly off: number
+    /** A value that neither asks nor releases. */
+    readonly neutral?: number
     readonly harmless: boolean
   }
   /** Rates, levels: one holder at a time may set them. With a mask, only requests that have a bit of it set. */

@@ -72,7 +72,8 @@ const axis = layout({
 export function descriptorSize(frame: DataView, at: number): number {
   if (at + 12 > frame.byteLength) return descriptorV2.size
   const extended = (frame.getUint32(at + 4, true) >>> 8) & 1
-  const axes = (frame.getUint32(at + 8, true) >>> 8) & 1
+  const high = frame.getUint32(at + 8, true)
+  const axes = (high & 0x100) === 0 ? 0 : (high >>> 16) & 0x3f // a number without the support bit means nothing
   return extended === 0 ? 28 : axes === 0 ? 52 : 32
 }
 /** Bytes of the axis descriptor at `at`: extended attributes are optional. */

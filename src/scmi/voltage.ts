@@ -1,6 +1,6 @@
 // Voltage domain management protocol, 0x17.
 import { common, name16, nameGet, v2, v2_1 } from './common.ts'
-import { bits, checked, int32, layout, list, message, protocol, uint32 } from './schema.ts'
+import { bits, checked, int32, layout, list, message, protocol, reserved, uint32 } from './schema.ts'
 import { OUT_OF_RANGE } from './status.ts'
 
 /** config of a domain that is off. */
@@ -81,11 +81,14 @@ export const voltage = protocol({
       resource: 'domain_id',
       exclusive: true,
       async: { field: 'flags', mask: 0x1 },
-      command: layout({ domain_id: uint32, flags: checked(word => word === 0), level: int32 }),
+      command: layout({ domain_id: uint32, flags: reserved, level: int32 }),
       response: layout({}),
-      delayed: layout({ domain_id: uint32, level: int32 }),
       changes: [
-        { since: v2, command: layout({ domain_id: uint32, flags: bits({ async: [0, 1] }), level: int32 }) },
+        {
+          since: v2,
+          command: layout({ domain_id: uint32, flags: bits({ async: [0, 1] }), level: int32 }),
+          delayed: layout({ domain_id: uint32, level: int32 }),
+        },
       ],
       placeholder: 'denied',
     }),
