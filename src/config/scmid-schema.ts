@@ -1,0 +1,102 @@
+// What the daemon's configuration file may say: its schema with the defaults. No reading, no checks across properties.
+import { type Static, Type } from 'typebox'
+
+const closed = { additionalProperties: false } as const
+const path = (description: string) => Type.String({ minLength: 1, maxLength: 4095, description })
+
+/**
+ * A domain's name: as hypervisors have them, and never only digits, so that it cannot be taken for a domid.
+ * The control API uses the same.
+ */
+export const DomainName = Type.String({
+  pattern: '^(?!\\d+$)[A-Za-z0-9][A-Za-z0-9_.+@-]{0,62}$',
+  description: 'a name of at most 63 letters, digits, `_`, `.`, `+`, `@` or `-`, not of digits alone',
+})
+
+/** An SCMI agent id that a guest may have: 0 is the platform. */
+export const AgentId = Type.Integer({ minimum: 1, maximum: 0xfffffffe })
+/** A hypervisor's domain id. Xen's own reserved ids begin at 0x7ff0. */
+export const Domid = Type.Integer({ minimum: 0, maximum: 0x7fef })
+/** The function id of an SMC. */
+export const SmcId = Type.Integer({ minimum: 1, maximum: 0xffffffff })
+
+const identity = {
+  channel: Type.Integer({ minimum: 0, maximum: 0xffff }),
+  agentId: Type.Optional(AgentId),
+}
+
+/** The file, as it is written. */
+export const ScmidSchema = Type.Object(
+  {
+    host: path("the path of the host's device tree blob"),
+    firmware: Type.Object(
+      {
+        link: Type.Enum(['embedded']),
+        platform: path('the path of a platform file'),
+        deadlineMs: Type.Integer({ minimum: 1, maximum: 60_000, default: 20 }),
+        management: Type.Object(identity, { ...closed, default: { channel: 0 } }),
+        agents: Type.Array(
+          Type.Object(
+            {
+              ...identity,
+              smcId: Type.Optional(SmcId),
+              shmem: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
+            },
+            closed,
+          ),
+          { maxItems: 4096, default: [] },
+        ),
+      },
+      closed,
+    ),
+    guests: Type.Object(
+      {
+        maxMessageBytes: Type.Integer({ minimum: 32, maximum: 4096, default: 128 }),
+        smcId: Type.Integer({ minimum: 1, maximum: 0xffffffff, default: 0x82000002 }),
+      },
+      { ...closed, default: {} },
+    ),
+    audit: Type.Object(
+      {
+        queries: Type.Boolean({ default: false }),
+        recordsPerGuest: Type.Integer({ minimum: 16, maximum: 1 << 20, default: 1024 }),
+        maxFileBytes: Type.Integer({ minimum: 65_536, maximum: 2 ** 40, default: 16 << 20 }),
+        files: Type.Integer({ minimum: 1, maximum: 100_000, default: 64 }),
+      },
+      { ...closed, default: {} },
+    ),
+    log: Type.Object(
+      {
+        level: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info' }),
+      },
+      { ...closed, default: {} },
+    ),
+    directories: Type.Object(
+      {
+        run: Type.Optional(path('the path of a directory')),
+        state: Type.Optional(path('the path of a directory')),
+        log: Type.Optional(path('the path of a directory')),
+      },
+      { ...closed, default: {} },
+    ),
+    domains: Type.Array(
+      Type.Object(
+        {
+          name: DomainName,
+          domid: Type.Optional(Domid),
+          dtb: path('the path of a partial device tree blob'),
+          agentId: Type.Optional(AgentId),
+          trapSocket: Type.Optional(path('the path of a socket')),
+          messageSocket: Type.Optional(path('the path of a socket')),
+          smcId: Type.Optional(SmcId),
+        },
+        closed,
+      ),
+      { maxItems: 4096, default: [] },
+    ),
+  },
+  closed,
+)
+
+/** The file, defaults filled in. */
+export type WrittenConfig = Static<typeof ScmidSchema>

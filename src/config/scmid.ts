@@ -1,0 +1,175 @@
+// The daemon's configuration: read, checked across properties, paths made absolute. It opens no other file.
+import { dirname, resolve } from 'node:path'
+import { MediatorError } from '../errors.ts'
+import { type DirectoryOverrides, maxSocketPathBytes } from './paths.ts'
+import { ScmidSchema, type WrittenConfig } from './scmid-schema.ts'
+import { type Problem, readYamlFile, type YamlFile } from './yaml-file.ts'
+
+/** Where a guest's frames come from. */
+export type ConfiguredLink =
+  | { readonly kind: 'trap-socket'; readonly path: string; readonly smcId?: number }
+  | { readonly kind: 'message-socket'; readonly path: string }
+
+/** A domain to add at start. */
+export interface ConfiguredDomain {
+  readonly name: string
+  readonly domid?: number
+  /** Absolute path of its partial device tree. */
+  readonly dtb: string
+  readonly agentId?: number
+  readonly link: ConfiguredLink
+}
+
+/** The daemon's configuration: defaults applied, every path absolute. */
+export interface ScmidConfig {
+  /** The file it came from. */
+  readonly file: string
+  /** The host's device tree blob. */
+  readonly host: string
+  readonly firmware: {
+    readonly link: 'embedded'
+    /** The virtual SCP's own file. */
+    readonly platform: string
+    /** Milliseconds until a silent platform counts as failed. */
+    readonly deadlineMs: number
+    readonly management: { readonly channel: number; readonly agentId?: number }
+    /** Declared identities, to be checked against what discovery finds. */
+    readonly agents: readonly {
+      readonly channel: number
+      readonly agentId?: number
+      readonly smcId?: number
+      readonly shmem?: number
+    }[]
+  }
+  readonly guests: {
+    /** Largest frame of a guest, header and payload, in bytes. */
+    readonly maxMessageBytes: number
+    /** Function id that trap-socket guests call, unless their domain says otherwise. */
+    readonly smcId: number
+  }
+  readonly audit: {
+    /** Whether queries that were allowed are recorded too. */
+    readonly queries: boolean
+    /** Records in flight that each guest may have before it is answered BUSY. */
+    readonly recordsPerGuest: number
+    readonly maxFileBytes: number
+    /** Rotated files to keep. */
+    readonly files: number
+  }
+  readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent' }
+  readonly directories: DirectoryOverrides
+  readonly domains: readonly ConfiguredDomain[]
+}
+
+/**
+ * Reads the configuration at `path`. Throws CONFIG_INVALID with a line for each fault (file:line:column, property,
+ * what was expected), AGENT_MISMATCH when all that is wrong is an identity that stands twice.
+ */
+export function parseConfig(path: string): ScmidConfig {
+  const file = readYamlFile(path, ScmidSchema)
+  const folder = dirname(resolve(path))
+  const absolute = (name: string): string => resolve(folder, name)
+  const domains = domainProblems(file.value, absolute)
+  const identities = identityProblems(file)
+  if (domains.length > 0) throw file.refusal([...domains, ...identities])
+  if (identities.length > 0) {
+    const { message } = file.refusal(identities)
+    throw new MediatorError('AGENT_MISMATCH', message, { path })
+  }
+  const { host, firmware, guests, audit, log, directories } = file.value
+  return {
+    file: resolve(path),
+    host: absolute(host),
+    firmware: { ...firmware, platform: absolute(firmware.platform) },
+    guests,
+    audit,
+    log,
+    directories: Object.fromEntries(Object.entries(directories).map(([key, name]) => [key, absolute(name)])),
+    domains: file.value.domains.map(domain => resolved(domain, absolute)),
+  }
+}
+
+function resolved(
+  domain: WrittenConfig['domains'][number],
+  absolute: (name: string) => string,
+): ConfiguredDomain {
+  const { trapSocket, messageSocket, smcId, dtb, ...rest } = domain
+  const link: ConfiguredLink =
+    trapSocket === undefined
+      ? { kind: 'message-socket', path: absolute(messageSocket ?? '') }
+      : { kind: 'trap-socket', path: absolute(trapSocket), ...(smcId === undefined ? {} : { smcId }) }
+  return { ...rest, dtb: absolute(dtb), link }
+}
+
+/** Every identity stands once: channel, agent id, smc-id and shmem, each named with where it stood first. */
+function identityProblems(file: YamlFile<WrittenConfig>): Problem[] {
+  const { management, agents } = file.value.firmware
+  const declared = [
+    { path: ['firmware', 'management'], of: management as Record<string, number | undefined> },
+    ...agents.map((of, i) => ({
+      path: ['firmware', 'agents', i],
+      of: of as Record<string, number | undefined>,
+    })),
+  ]
+  const problems: Problem[] = []
+  for (const key of ['channel', 'agentId', 'smcId', 'shmem']) {
+    const first = new Map<number, readonly (string | number)[]>()
+    for (const each of declared) {
+      const value = each.of[key]
+      if (value === undefined) continue
+      const path = [...each.path, key]
+      const other = first.get(value)
+      if (other === undefined) first.set(value, path)
+      else
+        problems.push({
+          path,
+          text: `${key} ${shownNumber(key, value)} stands already at ${file.where(other)}`,
+        })
+    }
+  }
+  return problems
+}
+
+const shownNumber = (key: string, value: number): string =>
+  key === 'smcId' || key === 'shmem' ? `0x${value.toString(16)}` : String(value)
+
+function domainProblems({ domains, firmware }: WrittenConfig, absolute: (name: string) => string): Problem[] {
+  const problems: Problem[] = []
+  const once = { name: new Set(), domid: new Set(), agentId: new Set(), socket: new Set() }
+  for (const [i, domain] of domains.entries()) {
+    const at = ['domains', i]
+    const { name, domid, agentId, trapSocket, messageSocket, smcId } = domain
+    if (trapSocket !== undefined && messageSocket !== undefined)
+      problems.push({
+        path: [...at, 'messageSocket'],
+        text: 'a domain has one link, and trapSocket is there too',
+      })
+    if (trapSocket === undefined && messageSocket === undefined)
+      problems.push({ path: at, text: 'has no link; expected trapSocket or messageSocket' })
+    if (trapSocket === undefined && smcId !== undefined)
+      problems.push({ path: [...at, 'smcId'], text: 'goes with trapSocket; no other link has one' })
+    const linkKey = trapSocket === undefined ? 'messageSocket' : 'trapSocket'
+    const socket = trapSocket ?? messageSocket
+    const bytes = socket === undefined ? 0 : Buffer.byteLength(absolute(socket))
+    if (bytes > maxSocketPathBytes)
+      problems.push({
+        path: [...at, linkKey],
+        text: `a Unix socket's path may have ${maxSocketPathBytes} bytes, this has ${bytes}`,
+      })
+    const own: [string, keyof typeof once, string | number | undefined][] = [
+      ['name', 'name', name],
+      ['domid', 'domid', domid],
+      ['agentId', 'agentId', agentId],
+      [linkKey, 'socket', socket],
+    ]
+    for (const [property, kind, value] of own) {
+      if (value === undefined) continue
+      if (once[kind].has(value))
+        problems.push({ path: [...at, property], text: `another domain has ${value}` })
+      once[kind].add(value)
+    }
+    if (agentId !== undefined && agentId === firmware.management.agentId)
+      problems.push({ path: [...at, 'agentId'], text: `${agentId} is the management agent's` })
+  }
+  return problems
+}
