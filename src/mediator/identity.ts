@@ -1,11 +1,17 @@
 // The Base protocol as a guest sees it: answered here, under a virtual identity, so that nothing of others leaks.
 import type { Rules } from '../permissions/rules.ts'
+import { wellFormed } from '../permissions/rules.ts'
 import { base, PLATFORM, SELF } from '../scmi/base.ts'
-import { NEGOTIATE_PROTOCOL_VERSION, PROTOCOL_ATTRIBUTES, PROTOCOL_MESSAGE_ATTRIBUTES, PROTOCOL_VERSION, v2 } from '../scmi/common.ts'
+import {
+  NEGOTIATE_PROTOCOL_VERSION,
+  PROTOCOL_ATTRIBUTES,
+  PROTOCOL_MESSAGE_ATTRIBUTES,
+  PROTOCOL_VERSION,
+  v2,
+} from '../scmi/common.ts'
 import { existsAt } from '../scmi/schema.ts'
 import { INVALID_PARAMETERS, NOT_FOUND, NOT_SUPPORTED, SUCCESS } from '../scmi/status.ts'
 import type { Transfer } from '../transfer.ts'
-import { wellFormed } from '../permissions/rules.ts'
 
 /** What passes through from the platform: Linux picks its quirks by it. */
 export interface PlatformIdentity {
@@ -127,7 +133,8 @@ export class VirtualIdentity {
     transfer.answer(SUCCESS)
     transfer.words[2] = count
     const padded = (count + 3) & ~3
-    for (let i = 0; i < padded; i++) transfer.bytes[12 + i] = i < count ? (this.#protocols[skip + i] as number) : 0
+    for (let i = 0; i < padded; i++)
+      transfer.bytes[12 + i] = i < count ? (this.#protocols[skip + i] as number) : 0
     transfer.length = 12 + padded
     return SUCCESS
   }

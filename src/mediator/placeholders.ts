@@ -26,7 +26,10 @@ function encode(l: Layout, view: DataView, at: number, values: Readonly<Record<s
   }
 }
 
-function compile(form: Form, message: { placeholder?: unknown; index?: { field: string; beyond: number } }): Template | undefined {
+function compile(
+  form: Form,
+  message: { placeholder?: unknown; index?: { field: string; beyond: number } },
+): Template | undefined {
   const { placeholder } = message
   if (placeholder === undefined || placeholder === 'denied') return undefined
   const list = message.index
@@ -36,12 +39,17 @@ function compile(form: Form, message: { placeholder?: unknown; index?: { field: 
   }
   if (placeholder === 'not-supported')
     return { status: NOT_SUPPORTED, words: new Uint32Array(0), idAt: 0, entries: 0, ...common }
-  const { answer, entries = [] } = placeholder as { answer: Record<string, unknown>; entries?: Record<string, unknown>[] }
+  const { answer, entries = [] } = placeholder as {
+    answer: Record<string, unknown>
+    entries?: Record<string, unknown>[]
+  }
   const tail = form.response.tail
   const size = form.response.size + (tail === undefined ? 0 : entries.length * tail.entry.size)
   const view = new DataView(new ArrayBuffer(size))
   encode(form.response, view, 0, answer)
-  if (tail !== undefined) for (const [i, entry] of entries.entries()) encode(tail.entry, view, form.response.size + i * tail.entry.size, entry)
+  if (tail !== undefined)
+    for (const [i, entry] of entries.entries())
+      encode(tail.entry, view, form.response.size + i * tail.entry.size, entry)
   const named = Object.entries(answer).find(([, value]) => typeof value === 'string' && value.endsWith('#'))
   let idAt = 0
   if (named !== undefined) {
@@ -50,7 +58,13 @@ function compile(form: Form, message: { placeholder?: unknown; index?: { field: 
     view.setUint8(at, 0)
     idAt = 8 + at
   }
-  return { status: SUCCESS, words: new Uint32Array(view.buffer), idAt, entries: tail === undefined ? 0 : entries.length, ...common }
+  return {
+    status: SUCCESS,
+    words: new Uint32Array(view.buffer),
+    idAt,
+    entries: tail === undefined ? 0 : entries.length,
+    ...common,
+  }
 }
 
 /** The placeholder of each message that has one, for the versions that `rules` were compiled for. */

@@ -1,0 +1,152 @@
+// Resources that several holders can reach: who has asked for what. Bookkeeping only; the mediator sends and answers.
+import { type Counts, type Grants, owns, protocolIds } from '../permissions/grants.ts'
+
+/** Nobody holds a shared rate, level or reset exclusively. */
+export const NOBODY = -1
+
+/** What is known of one protocol's resources. */
+interface State {
+  readonly count: number
+  /** Guests' votes: `slotWords` words a resource, a bit a slot. */
+  readonly votes: Uint32Array
+  /** Channels on which the firmware may still hold an ON: `channelWords` words a resource. */
+  readonly held: Uint32Array
+  /** Guests that own the resource, and the host. */
+  readonly holders: Uint16Array
+  readonly host: Uint8Array
+  /** Slot of the guest that set the rate, level or reset first. */
+  readonly owner: Int16Array
+  /** 1 while a vote is on its way to the firmware: requests for one resource go one after the other. */
+  readonly busy: Uint8Array
+}
+
+/**
+ * Votes of all guests, by resource. The host (Dom0) reaches the firmware without us: where it uses a resource its vote
+ * is taken to stand for ever, so that no guest's release cuts it. Methods on the message path allocate nothing.
+ */
+export class Arbiter {
+  readonly #slotWords: number
+  readonly #channelWords: number
+  readonly #states: readonly (State | undefined)[]
+
+  /** For `slots` guests and `channels` firmware channels, over the platform's resources. */
+  constructor(counts: Counts, slots: number, channels: number) {
+    this.#slotWords = (slots + 31) >>> 5
+    this.#channelWords = (channels + 31) >>> 5
+    this.#states = Array.from({ length: protocolIds }, (_, protocol) => {
+      const count = counts[protocol] ?? 0
+      if (count === 0) return undefined
+      return {
+        count,
+        votes: new Uint32Array(count * this.#slotWords),
+        held: new Uint32Array(count * this.#channelWords),
+        holders: new Uint16Array(count),
+        host: new Uint8Array(count),
+        owner: new Int16Array(count).fill(NOBODY),
+        busy: new Uint8Array(count),
+      }
+    })
+  }
+
+  /** Counts holders anew: `guests` are the grants of every guest there is, `host` what the host uses itself. */
+  setHolders(guests: Iterable<Grants>, host: Grants): void {
+    for (const state of this.#states) state?.holders.fill(0)
+    for (const [protocol, state] of this.#states.entries()) {
+      if (state === undefined) continue
+      for (let id = 0; id < state.count; id++) state.host[id] = owns(host.owned[protocol], id) ? 1 : 0
+    }
+    for (const grants of guests) {
+      for (const [protocol, state] of this.#states.entries()) {
+        const owned = grants.owned[protocol]
+        if (state === undefined || owned === undefined) continue
+        for (let id = 0; id < state.count; id++)
+          if (owns(owned, id)) state.holders[id] = (state.holders[id] ?? 0) + 1
+      }
+    }
+  }
+
+  /** Whether two or more can reach it. */
+  shared(protocol: number, id: number): boolean {
+    const state = this.#states[protocol]
+    return state !== undefined && (state.holders[id] as number) + (state.host[id] as number) > 1
+  }
+
+  hostHolds(protocol: number, id: number): boolean {
+    return this.#states[protocol]?.host[id] === 1
+  }
+
+  /** Whether the guest in `slot` has asked for it. */
+  voted(protocol: number, id: number, slot: number): boolean {
+    const state = this.#states[protocol]
+    return (
+      state !== undefined &&
+      (((state.votes[id * this.#slotWords + (slot >>> 5)] as number) >>> (slot & 31)) & 1) === 1
+    )
+  }
+
+  /** Whether anybody but `slot` has: a guest, or the host. */
+  othersVote(protocol: number, id: number, slot: number): boolean {
+    const state = this.#states[protocol]
+    if (state === undefined) return false
+    if (state.host[id] === 1) return true
+    const at = id * this.#slotWords
+    for (let word = 0; word < this.#slotWords; word++) {
+      const mine = word === slot >>> 5 ? ~(1 << (slot & 31)) : -1
+      if (((state.votes[at + word] as number) & mine) !== 0) return true
+    }
+    return false
+  }
+
+  vote(protocol: number, id: number, slot: number, on: boolean): void {
+    const state = this.#states[protocol]
+    if (state !== undefined) setBit(state.votes, id * this.#slotWords, slot, on)
+  }
+
+  /** Whether the firmware may still hold an ON that came on `channel`. */
+  held(protocol: number, id: number, channel: number): boolean {
+    const state = this.#states[protocol]
+    return (
+      state !== undefined &&
+      (((state.held[id * this.#channelWords + (channel >>> 5)] as number) >>> (channel & 31)) & 1) === 1
+    )
+  }
+
+  hold(protocol: number, id: number, channel: number, on: boolean): void {
+    const state = this.#states[protocol]
+    if (state !== undefined) setBit(state.held, id * this.#channelWords, channel, on)
+  }
+
+  /** The slot that has the resource's rate, level or reset to itself, or NOBODY. */
+  owner(protocol: number, id: number): number {
+    return this.#states[protocol]?.owner[id] ?? NOBODY
+  }
+
+  own(protocol: number, id: number, slot: number): void {
+    const state = this.#states[protocol]
+    if (state !== undefined) state.owner[id] = slot
+  }
+
+  busy(protocol: number, id: number): boolean {
+    return this.#states[protocol]?.busy[id] === 1
+  }
+
+  setBusy(protocol: number, id: number, busy: boolean): void {
+    const state = this.#states[protocol]
+    if (state !== undefined) state.busy[id] = busy ? 1 : 0
+  }
+
+  /** Resources of `protocol` that the guest in `slot` has a vote for, or holds exclusively. Allocates. */
+  stakes(protocol: number, slot: number): number[] {
+    const state = this.#states[protocol]
+    const ids: number[] = []
+    for (let id = 0; id < (state?.count ?? 0); id++)
+      if (this.voted(protocol, id, slot) || this.owner(protocol, id) === slot) ids.push(id)
+    return ids
+  }
+}
+
+function setBit(words: Uint32Array, at: number, bit: number, on: boolean): void {
+  const word = at + (bit >>> 5)
+  const mask = 1 << (bit & 31)
+  words[word] = on ? (words[word] as number) | mask : (words[word] as number) & ~mask
+}
