@@ -10,17 +10,22 @@ export function rotatedPath(path: string, n: number): string {
   return `${path.slice(0, path.length - extension.length)}.${n}${extension}`
 }
 
-/** The numbers of the rotated files beside `path`, rising, which is oldest first. */
-export function rotatedNumbers(path: string): number[] {
+/** Which number `file` has among the rotated ones of the log at `path`; undefined when it is none of them. */
+export function rotatedNumber(path: string, file: string): number | undefined {
   const extension = extname(path)
   const stem = `${basename(path, extension)}.`
-  const numbers: number[] = []
-  for (const name of readNames(dirname(path))) {
-    if (!name.startsWith(stem) || !name.endsWith(extension)) continue
-    const middle = name.slice(stem.length, name.length - extension.length)
-    if (/^[1-9][0-9]{0,14}$/.test(middle)) numbers.push(Number(middle))
-  }
-  return numbers.sort((a, b) => a - b)
+  const name = basename(file)
+  if (!name.startsWith(stem) || !name.endsWith(extension)) return undefined
+  const middle = name.slice(stem.length, name.length - extension.length)
+  return /^[1-9][0-9]{0,14}$/.test(middle) ? Number(middle) : undefined
+}
+
+/** The numbers of the rotated files beside `path`, rising, which is oldest first. */
+export function rotatedNumbers(path: string): number[] {
+  return readNames(dirname(path))
+    .map(name => rotatedNumber(path, name))
+    .filter(number => number !== undefined)
+    .sort((a, b) => a - b)
 }
 
 /** Every file of the log at `path`, in the order of its chain. The last, `path` itself, may not exist. */

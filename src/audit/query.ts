@@ -2,8 +2,7 @@
 import { MediatorError } from '../errors.ts'
 import { checkLine } from './chain.ts'
 import type { Decision } from './decision.ts'
-import { auditFiles, openIfThere } from './files.ts'
-import { LineReader } from './lines.ts'
+import { places } from './places.ts'
 import type { AuditRecord, RecordKind } from './record.ts'
 
 /** Which records are asked for; every condition given must hold. */
@@ -63,26 +62,16 @@ export async function* queryAudit(
 ): AsyncGenerator<AuditRecord, void, void> {
   const limit = options.limit ?? Number.POSITIVE_INFINITY
   let given = 0
-  let found = 0
-  for (const file of auditFiles(path)) {
-    const handle = await openIfThere(file)
-    if (handle === undefined) continue
-    found++
-    try {
-      if (filter.since !== undefined && (await handle.stat()).mtimeMs < filter.since) continue
-      const reader = new LineReader(handle)
-      for await (const bytes of reader.lines()) {
-        if (given >= limit) return
-        const record = recordOf(bytes, file, reader.line, options.onBroken)
-        if (record === undefined || !matches(record, filter)) continue
-        given++
-        yield record
-      }
-    } finally {
-      await handle.close()
+  for await (const { file, handle, reader } of places(path)) {
+    if (filter.since !== undefined && (await handle.stat()).mtimeMs < filter.since) continue
+    for await (const bytes of reader.lines()) {
+      if (given >= limit) return
+      const record = recordOf(bytes, file, reader.line, options.onBroken)
+      if (record === undefined || !matches(record, filter)) continue
+      given++
+      yield record
     }
   }
-  if (found === 0) throw new MediatorError('SYSTEM', `${path}: no such audit log`, { path })
 }
 
 /** The newest `count` records that pass the filter, oldest first. */

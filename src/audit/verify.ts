@@ -1,11 +1,8 @@
 // Proves that an audit log is whole, or names the first line that is not. It reads only, a line at a time.
-import { statSync } from 'node:fs'
-import type { FileHandle } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MediatorError } from '../errors.ts'
 import { type ChainHead, chainStart, checkLine, checkLink } from './chain.ts'
-import { auditFiles, openIfThere } from './files.ts'
-import { LineReader, maxLineBytes } from './lines.ts'
+import { type LineReader, maxLineBytes } from './lines.ts'
+import { places } from './places.ts'
 
 /** What verification found. */
 export interface Verification {
@@ -31,53 +28,22 @@ export interface VerifyOptions {
   readonly expected?: ChainHead
 }
 
-const attempts = 3
-/** Milliseconds that a writer is given to finish the line it is at. */
+/** Looks, and milliseconds between them, that a writer is given to finish the line it is at. */
+const looks = 3
 const settleMs = 20
 
 /**
- * Verifies the log at `path`: the rotated files beside it, then itself. A log that is being written may be verified:
- * a line under way, and a rotation meanwhile, are given a second look. Throws SYSTEM when there is nothing to read.
+ * Verifies the log at `path`: the rotated files beside it, then itself. It may be written and rotated meanwhile; what
+ * comes into later files is left for another time. Throws SYSTEM when there is nothing to read.
  */
 export async function verifyAudit(path: string, options: VerifyOptions = {}): Promise<Verification> {
-  const list = () => (options.single === true ? [path] : auditFiles(path))
-  for (let attempt = 1; ; attempt++) {
-    const files = list()
-    const before = fingerprint(files)
-    const walk = new Walk(options.expected)
-    const result = await verifyFiles(path, files, walk)
-    if (result.chain === 'ok' || attempt === attempts) return result
-    if (walk.torn) await sleep(settleMs)
-    if (fingerprint(list()) === before) return result
+  const walk = new Walk(options.expected)
+  for await (const { file, reader } of places(path, options.single)) {
+    const fault = await walk.file(reader)
+    if (fault !== undefined) return walk.result('broken', file, fault)
   }
-}
-
-async function verifyFiles(path: string, files: readonly string[], walk: Walk): Promise<Verification> {
-  let found = 0
-  for (const file of files) {
-    const handle = await openIfThere(file)
-    if (handle === undefined) continue
-    found++
-    try {
-      const fault = await walk.file(handle)
-      if (fault !== undefined) return walk.result('broken', file, fault)
-    } finally {
-      await handle.close()
-    }
-  }
-  if (found === 0) throw new MediatorError('SYSTEM', `${path}: no such audit log`, { path })
   const fault = walk.end()
   return fault === undefined ? walk.result('ok', path) : walk.result('broken', path, fault)
-}
-
-/** Changes whenever one of the files is written, replaced or renamed. */
-function fingerprint(files: readonly string[]): string {
-  return files
-    .map(file => {
-      const status = statSync(file, { bigint: true, throwIfNoEntry: false })
-      return `${file} ${status?.ino} ${status?.size} ${status?.mtimeNs}`
-    })
-    .join('\n')
 }
 
 interface Fault {
@@ -87,8 +53,6 @@ interface Fault {
 
 /** One pass along a chain, over any number of files. */
 class Walk {
-  /** Whether the walk ended at a line without a line feed. */
-  torn = false
   readonly #expected: ChainHead | undefined
   #records = 0
   #first = 0
@@ -99,21 +63,22 @@ class Walk {
     this.#expected = expected
   }
 
-  async file(handle: FileHandle): Promise<Fault | undefined> {
-    const reader = new LineReader(handle)
-    for await (const bytes of reader.lines()) {
-      const text = this.#line(bytes)
-      if (text !== undefined) return { line: reader.line, text }
+  async file(reader: LineReader): Promise<Fault | undefined> {
+    for (let look = 1; ; look++) {
+      for await (const bytes of reader.lines()) {
+        const text = this.#line(bytes)
+        if (text !== undefined) return { line: reader.line, text }
+      }
+      if (reader.unfinished.length === 0 || reader.overlong || look === looks) break
+      await sleep(settleMs)
+      await reader.forgetCutOff()
     }
     this.#lastLine = reader.line
-    const line = reader.line + 1
-    if (reader.overlong) return { line, text: `longer than ${maxLineBytes} bytes` }
-    this.torn = reader.unfinished.length > 0
-    if (!this.torn) return undefined
-    return {
-      line,
-      text: `torn: ${reader.unfinished.length} bytes without a line feed at the end of the file`,
-    }
+    if (reader.unfinished.length === 0) return undefined
+    const text = reader.overlong
+      ? `longer than ${maxLineBytes} bytes`
+      : `torn: ${reader.unfinished.length} bytes without a line feed at the end of the file`
+    return { line: reader.line + 1, text }
   }
 
   end(): Fault | undefined {
