@@ -29,12 +29,14 @@ import {
  * One thread only.
  */
 export class AuditRingWriter {
-  /** `[0]` is the wall clock in microseconds since 1970; the relay sets it once a round, not once a message. */
-  readonly clock = new Float64Array(1)
+  /** `[0]` is the wall clock in microseconds since 1970: set once a round, not once a message. */
+  readonly clock: Float64Array
   readonly producers: readonly AuditProducer[]
 
-  constructor(shared: SharedArrayBuffer) {
+  /** `clock`: a reactor's, or whatever its owner keeps up to date. */
+  constructor(shared: SharedArrayBuffer, clock: Float64Array = new Float64Array(1)) {
     const ring = openAuditRing(shared)
+    this.clock = clock
     this.producers = Array.from(
       { length: ring.slots },
       (_, slot) => new AuditProducer(ring, slot, this.clock),

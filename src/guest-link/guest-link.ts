@@ -8,7 +8,17 @@ export interface FrameHandler {
    * Answers it exactly once through the link's `complete`, at once or later; never throws.
    */
   handle(transfer: Transfer, link: GuestLink): void
+  /**
+   * The guest behind `link` begins anew (it connected, its machine or its driver was reset): what it subscribed to,
+   * negotiated and awaits is void. Called before its first command, the very first time too.
+   */
+  restarted?(link: GuestLink): void
 }
+
+/** What is asked of a guest-link: which kind, and where. */
+export type GuestLinkSpec =
+  | { readonly kind: 'trap-socket'; readonly path: string; readonly smcId?: number }
+  | { readonly kind: 'message-socket'; readonly path: string }
 
 /** One guest's way in and out, on the relay thread. */
 export interface GuestLink {
@@ -20,6 +30,8 @@ export interface GuestLink {
   readonly maxInFlight: number
   /** Whether delayed responses and notifications have a way to the guest (P2A). */
   readonly hasP2A: boolean
+  /** Whether a guest is connected now. */
+  readonly occupied: boolean
   /** Writes the response in `transfer.bytes[0 .. length)` to the guest, signals it and takes the transfer back. */
   complete(transfer: Transfer): void
   /**

@@ -1,10 +1,8 @@
 // What the daemon tells about itself: the shapes that the control API serves and scmictl prints. Data only.
-import type { Plan } from '../permissions/plan.ts'
+import type { GuestLinkSpec } from '../guest-link/guest-link.ts'
+import type { Plan } from '../permissions/plan-shape.ts'
 
-/** Where a guest's frames come from. */
-export type GuestLinkSpec =
-  | { readonly kind: 'trap-socket'; readonly path: string; readonly smcId?: number }
-  | { readonly kind: 'message-socket'; readonly path: string }
+export type { GuestLinkSpec }
 
 /** What is asked when a domain is added. */
 export interface DomainSpec {
@@ -93,7 +91,12 @@ export interface FirmwareView {
   readonly vendor: string
   readonly subVendor?: string
   readonly implementationVersion: number
-  readonly protocols: readonly { readonly id: number; readonly name: string; readonly version: number; readonly resources?: number }[]
+  readonly protocols: readonly {
+    readonly id: number
+    readonly name: string
+    readonly version: number
+    readonly resources?: number
+  }[]
   readonly agents: number
   /** Whether BASE_SET_DEVICE_PERMISSIONS is there. */
   readonly permissionCommands: boolean
@@ -133,8 +136,18 @@ export interface Outcome {
   readonly agentId: number
   /** What was or would be asked of the firmware. */
   readonly permissionCommands: readonly PermissionCommand[]
-  readonly granted: readonly { readonly node: string; readonly protocol: number; readonly id: number; readonly property: string }[]
-  readonly revoked: readonly { readonly node: string; readonly protocol: number; readonly id: number; readonly property: string }[]
+  readonly granted: readonly {
+    readonly node: string
+    readonly protocol: number
+    readonly id: number
+    readonly property: string
+  }[]
+  readonly revoked: readonly {
+    readonly node: string
+    readonly protocol: number
+    readonly id: number
+    readonly property: string
+  }[]
   readonly problems: Plan['problems']
 }
 

@@ -7,6 +7,8 @@ export const ALLOWED = 1
 export const DENIED = 2
 /** Malformed, absent, busy, or failed below. */
 export const ERRORS = 3
+/** 1 while a guest is connected. */
+export const CONNECTED = 4
 const stride = 8 // float64 numbers a guest: one cache line each
 
 /** Shared memory for `slots` guests' counters. */

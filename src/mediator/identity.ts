@@ -60,6 +60,12 @@ export class VirtualIdentity {
     this.#protocols = Uint8Array.from([...protocols].sort((a, b) => a - b))
   }
 
+  /** As a guest finds it that begins anew. */
+  reset(): void {
+    this.version = this.#presented
+    this.notifyErrors = false
+  }
+
   /** Whether a Base message is there for this guest. */
   #exists(id: number, hasP2A: boolean): boolean {
     const entry = id > 0xff ? undefined : this.#rules.entries[baseTable | id]

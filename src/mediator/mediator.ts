@@ -50,6 +50,8 @@ const LOCKED = 0x40
 
 const base = 0x10
 const noResource = -1
+/** Delayed responses and notifications are not routed to guests yet, so no guest is promised any. */
+const wayBack = false
 const NO_CHANNEL = -1
 
 /** What the mediator is built over. */
@@ -71,7 +73,7 @@ export class Mediator implements FrameHandler, FirmwareHandler {
   readonly own: OwnExchanges
   /** Delayed responses and notifications that nobody waits for. */
   arrivedUnasked = 0
-  readonly #rules: Rules
+  readonly rules: Rules
   readonly #counts: Counts
   readonly #arbiter: Arbiter
   readonly #firmware: FirmwareLink
@@ -81,7 +83,7 @@ export class Mediator implements FrameHandler, FirmwareHandler {
   readonly #waiting = new WaitingList()
 
   constructor(parts: MediatorParts) {
-    this.#rules = parts.rules
+    this.rules = parts.rules
     this.#counts = parts.counts
     this.#arbiter = parts.arbiter
     this.#firmware = parts.firmware
@@ -105,14 +107,14 @@ export class Mediator implements FrameHandler, FirmwareHandler {
     const counters = guest.counters
     counters[MESSAGES] = (counters[MESSAGES] as number) + 1
     const { words } = transfer
-    const judged = verdict(this.#rules, this.#counts, guest.grants, link.hasP2A, words, transfer.length)
+    const judged = verdict(this.rules, this.#counts, guest.grants, wayBack, words, transfer.length)
     const at = tableIndex(words[0] as number)
-    const resourceWord = this.#rules.resource[at] as number
+    const resourceWord = this.rules.resource[at] as number
     if (resourceWord !== 0 && transfer.length > resourceWord * 4)
       transfer.resource = transfer.ints[resourceWord] as number
     if (judged === FORWARD) return this.#admit(transfer, guest, link, at)
     if (judged === LOCAL) {
-      const status = guest.identity.answer(transfer, link.hasP2A, link.maxMessageBytes)
+      const status = guest.identity.answer(transfer, wayBack, link.maxMessageBytes)
       return this.#answered(
         transfer,
         guest,
@@ -153,8 +155,8 @@ export class Mediator implements FrameHandler, FirmwareHandler {
     if (transfer.plan !== 0) this.#settle(transfer, guest, status)
     if (status === SUCCESS) {
       const at = tableIndex(transfer.header)
-      conceal(this.#rules, guest.grants, link.hasP2A, transfer, at)
-      const view = this.#rules.views[at]
+      conceal(this.rules, guest.grants, wayBack, transfer, at)
+      const view = this.rules.views[at]
       if (view !== undefined) {
         const protocol = protocolId(transfer.header)
         if (this.#arbiter.shared(protocol, transfer.resource)) {
@@ -189,6 +191,11 @@ export class Mediator implements FrameHandler, FirmwareHandler {
     return arbiter.othersVote(protocol, id, slot) ? 0 : this.own.release(protocol, id, NO_CHANNEL, undefined)
   }
 
+  /** A guest begins anew: what it negotiated and subscribed to is void. Its votes stand: its devices may still run. */
+  restarted(link: GuestLink): void {
+    for (const guest of this.guests) if (guest?.link === link) guest.identity.reset()
+  }
+
   /** Forgets requests of the guest in `slot` that wait for a resource; its link is closed. */
   forget(slot: number): void {
     this.#waiting.drop(slot)
@@ -196,12 +203,12 @@ export class Mediator implements FrameHandler, FirmwareHandler {
 
   /** What the guest asked for may take effect if it is the only holder, or its vote counts. */
   #admit(transfer: Transfer, guest: GuestState, link: GuestLink, at: number): void {
-    const rules = this.#rules
+    const rules = this.rules
     const protocol = protocolId(transfer.header)
     const { words } = transfer
     const entryKnowsResource = (rules.resource[at] as number) !== 0
     if (!entryKnowsResource) {
-      const local = this.#aboutProtocol(transfer, at, link.hasP2A)
+      const local = this.#aboutProtocol(transfer, at, wayBack)
       if (local !== undefined) {
         return this.#answered(
           transfer,
@@ -261,7 +268,7 @@ export class Mediator implements FrameHandler, FirmwareHandler {
   /** VERSION, NEGOTIATE and the parts of MESSAGE_ATTRIBUTES that are the mediator's to answer; undefined: forward. */
   #aboutProtocol(transfer: Transfer, at: number, hasP2A: boolean): number | undefined {
     const protocol = protocolId(transfer.header)
-    const rules = this.#rules
+    const rules = this.rules
     const argumentWord = transfer.words[1] as number
     const presented = rules.versions.get(protocol) as number
     switch (messageId(transfer.header)) {
@@ -356,7 +363,7 @@ export class Mediator implements FrameHandler, FirmwareHandler {
   #why(transfer: Transfer, guest: GuestState): number {
     const protocol = protocolId(transfer.header)
     if (protocol !== base && guest.grants.protocols[protocol] === 0) return PROTOCOL_NOT_HELD
-    return ((this.#rules.flags[tableIndex(transfer.header)] as number) & PRIVILEGED) !== 0
+    return ((this.rules.flags[tableIndex(transfer.header)] as number) & PRIVILEGED) !== 0
       ? PRIVILEGED_MESSAGE
       : NOT_OWNED
   }

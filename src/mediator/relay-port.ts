@@ -1,0 +1,93 @@
+// What the main thread can ask of the relay: plain data in, plain data out, so that it crosses threads. No behaviour.
+import type { GuestLinkSpec } from '../guest-link/guest-link.ts'
+import type { Counts, Grants } from '../permissions/grants.ts'
+import type { PlatformIdentity } from './identity.ts'
+
+/** What discovery found, as the mediator needs it. */
+export interface RelaySetup {
+  /** Protocol id to the version word in force, Base included. */
+  readonly versions: ReadonlyMap<number, number>
+  readonly counts: Counts
+  readonly identity: PlatformIdentity
+  /** What the host uses itself. */
+  readonly host: Grants
+  readonly auditQueries: boolean
+}
+
+/** A guest to serve. */
+export interface GuestOpening {
+  readonly slot: number
+  readonly generation: number
+  readonly name: string
+  readonly agentId: number
+  readonly channel: number
+  readonly grants: Grants
+  readonly link: GuestLinkSpec
+  /** Function id of trap-socket guests that name none. */
+  readonly smcId: number
+  readonly maxMessageBytes: number
+}
+
+export type RelayCommand =
+  | { readonly type: 'request'; readonly channel: number; readonly frame: Uint8Array }
+  | { readonly type: 'configure'; readonly setup: RelaySetup }
+  | { readonly type: 'open'; readonly guest: GuestOpening }
+  | { readonly type: 'grants'; readonly slot: number; readonly grants: Grants }
+  | { readonly type: 'host'; readonly host: Grants }
+  | { readonly type: 'close'; readonly slot: number }
+  | { readonly type: 'facts' }
+
+/** What the relay knows of the firmware-link before anything was asked. */
+export interface LinkFacts {
+  readonly kind: string
+  readonly channels: number
+  readonly maxMessageBytes: number
+}
+
+/** The relay as the main thread sees it; every method resolves when the relay has done it, in the order of calls. */
+export interface RelayPort {
+  facts(): Promise<LinkFacts>
+  /** One exchange with the firmware. FIRMWARE_SILENT when nothing came within the deadline. */
+  request(channel: number, frame: Uint8Array): Promise<Uint8Array>
+  configure(setup: RelaySetup): Promise<void>
+  /** Opens a guest's link. SOCKET_PATH when it cannot. */
+  open(guest: GuestOpening): Promise<void>
+  /**
+   * Puts other grants in force for a guest. Resolves when no message judged by the former ones is under way any more,
+   * and what the guest had asked for of resources it has lost is withdrawn.
+   */
+  grants(slot: number, grants: Grants): Promise<void>
+  host(host: Grants): Promise<void>
+  /** Closes a guest's link, lets its messages under way end, withdraws what it asked for, frees the slot. */
+  close(slot: number): Promise<void>
+  /** Stops the relay; twice is once. */
+  stop(): Promise<void>
+}
+
+/** The port over anything that executes commands: a relay in this thread, or one across a message port. */
+export abstract class RelayCommands implements RelayPort {
+  protected abstract execute(command: RelayCommand): Promise<unknown>
+  abstract stop(): Promise<void>
+
+  facts(): Promise<LinkFacts> {
+    return this.execute({ type: 'facts' }) as Promise<LinkFacts>
+  }
+  request(channel: number, frame: Uint8Array): Promise<Uint8Array> {
+    return this.execute({ type: 'request', channel, frame }) as Promise<Uint8Array>
+  }
+  async configure(setup: RelaySetup): Promise<void> {
+    await this.execute({ type: 'configure', setup })
+  }
+  async open(guest: GuestOpening): Promise<void> {
+    await this.execute({ type: 'open', guest })
+  }
+  async grants(slot: number, grants: Grants): Promise<void> {
+    await this.execute({ type: 'grants', slot, grants })
+  }
+  async host(host: Grants): Promise<void> {
+    await this.execute({ type: 'host', host })
+  }
+  async close(slot: number): Promise<void> {
+    await this.execute({ type: 'close', slot })
+  }
+}

@@ -1,0 +1,264 @@
+// The relay: mediator, firmware-link and guests' links on one reactor, and the main thread's commands to them. Everything
+// here runs on one thread and waits for nothing; what takes time calls back.
+import { AuditRingWriter } from '../audit/ring.ts'
+import { MediatorError } from '../errors.ts'
+import type { FirmwareHandler, FirmwareLink } from '../firmware-link/firmware-link.ts'
+import type { FrameHandler, GuestLink } from '../guest-link/guest-link.ts'
+import type { Reactor } from '../native/reactor.ts'
+import { type Grants, noGrants, owns, protocolIds } from '../permissions/grants.ts'
+import { compileRules } from '../permissions/rules.ts'
+import { COMMS_ERROR } from '../scmi/status.ts'
+import type { Transfer } from '../transfer.ts'
+import { Arbiter } from './arbiter.ts'
+import { CONNECTED, countersOf } from './counters.ts'
+import { type GuestState, maxGuests } from './guest.ts'
+import { VirtualIdentity } from './identity.ts'
+import { Mediator } from './mediator.ts'
+import type { GuestOpening, RelayCommand, RelaySetup } from './relay-port.ts'
+
+/** Called once, when a command is done. */
+export type Done = (error: unknown, result?: unknown) => void
+
+/** What a relay is built from. */
+export interface RelayParts {
+  readonly reactor: Reactor
+  /** Builds the firmware-link over its handler. */
+  readonly makeFirmware: (handler: FirmwareHandler) => FirmwareLink
+  /** Builds a guest's link; it listens at once. */
+  readonly makeLink: (guest: GuestOpening, handler: FrameHandler) => GuestLink
+  /** Memory of the audit ring and of the counters, for `maxGuests` slots. */
+  readonly audit: SharedArrayBuffer
+  readonly counters: SharedArrayBuffer
+  /** How often silent firmware is looked for, in milliseconds. */
+  readonly expireMs: number
+}
+
+const unconfigured: RelaySetup = {
+  versions: new Map(),
+  counts: new Uint32Array(protocolIds),
+  identity: { vendor: '', implementationVersion: 0 },
+  host: noGrants(),
+  auditQueries: false,
+}
+
+/** One platform and its guests. */
+export class Relay implements FirmwareHandler, FrameHandler {
+  readonly #parts: RelayParts
+  readonly #firmware: FirmwareLink
+  readonly #audit: AuditRingWriter
+  readonly #links = new Map<number, GuestLink>()
+  #setup: RelaySetup = unconfigured
+  #arbiter: Arbiter
+  #mediator: Mediator
+
+  constructor(parts: RelayParts) {
+    this.#parts = parts
+    this.#audit = new AuditRingWriter(parts.audit, parts.reactor.clock)
+    this.#firmware = parts.makeFirmware(this)
+    this.#arbiter = this.#newArbiter()
+    this.#mediator = this.#newMediator()
+    this.#everyTick()
+  }
+
+  /** The mediator in force; for tests and counters. */
+  get mediator(): Mediator {
+    return this.#mediator
+  }
+
+  handle(transfer: Transfer, link: GuestLink): void {
+    this.#mediator.handle(transfer, link)
+  }
+  restarted(link: GuestLink): void {
+    this.#mediator.restarted(link)
+  }
+  complete(transfer: Transfer): void {
+    this.#mediator.complete(transfer)
+  }
+  arrived(): void {
+    this.#mediator.arrived()
+  }
+
+  /** One round of the reactor; waits up to `timeoutMs`. */
+  step(timeoutMs: number): void {
+    this.#parts.reactor.step(timeoutMs)
+  }
+
+  /** Executes a command of the main thread; `done` is called before this returns, or later. Never throws. */
+  execute(command: RelayCommand, done: Done): void {
+    try {
+      this.#execute(command, done)
+    } catch (error) {
+      done(error)
+    }
+  }
+
+  /** Closes every link. Twice is once. */
+  close(): void {
+    for (const link of this.#links.values()) link.close()
+    this.#links.clear()
+    this.#firmware.close()
+  }
+
+  #execute(command: RelayCommand, done: Done): void {
+    switch (command.type) {
+      case 'facts': {
+        const { kind, channels, maxMessageBytes } = this.#firmware
+        return done(undefined, { kind, channels, maxMessageBytes })
+      }
+      case 'request':
+        return this.#request(command.channel, command.frame, done)
+      case 'configure':
+        this.#setup = command.setup
+        this.#arbiter = this.#newArbiter()
+        this.#mediator = this.#newMediator()
+        return done(undefined)
+      case 'open':
+        return this.#open(command.guest, done)
+      case 'grants':
+        return this.#regrant(command.slot, command.grants, done)
+      case 'host':
+        this.#setup = { ...this.#setup, host: command.host }
+        this.#countHolders()
+        return done(undefined)
+      case 'close':
+        return this.#close(command.slot, done)
+    }
+  }
+
+  #newArbiter(): Arbiter {
+    return new Arbiter(this.#setup.counts, maxGuests, this.#firmware.channels)
+  }
+
+  #newMediator(): Mediator {
+    return new Mediator({
+      rules: compileRules(this.#setup.versions),
+      counts: this.#setup.counts,
+      arbiter: this.#arbiter,
+      firmware: this.#firmware,
+      auditQueries: this.#setup.auditQueries,
+      now: () => this.#parts.reactor.now,
+    })
+  }
+
+  #request(channel: number, frame: Uint8Array, done: Done): void {
+    if (channel < 0 || channel >= this.#firmware.channels)
+      throw new MediatorError(
+        'AGENT_UNKNOWN',
+        `the firmware has ${this.#firmware.channels} channels, and no channel ${channel}`,
+      )
+    const sent = this.#mediator.own.request(channel, frame, transfer => {
+      if (transfer.ints[1] === COMMS_ERROR && transfer.length === 8)
+        return done(new MediatorError('FIRMWARE_SILENT', `the firmware did not answer on channel ${channel}`))
+      done(undefined, transfer.bytes.slice(0, transfer.length))
+    })
+    if (!sent)
+      done(new MediatorError('FIRMWARE_SILENT', `the firmware's channel ${channel} takes no more commands`))
+  }
+
+  #open(opening: GuestOpening, done: Done): void {
+    const { slot, generation, name, agentId, channel, grants } = opening
+    if (this.#mediator.guests[slot] !== undefined)
+      throw new MediatorError('DOMAIN_EXISTS', `relay slot ${slot} is taken`)
+    const audit = this.#audit.producers[slot]
+    if (audit === undefined)
+      throw new MediatorError('AGENTS_EXHAUSTED', `the relay serves ${maxGuests} guests, no more`)
+    const link = this.#parts.makeLink(opening, this)
+    const counters = countersOf(this.#parts.counters, slot)
+    counters.fill(0)
+    this.#links.set(slot, link)
+    this.#mediator.guests[slot] = {
+      slot,
+      generation,
+      name,
+      agentId,
+      channel,
+      grants,
+      identity: this.#identity(name, grants),
+      link,
+      counters,
+      audit,
+      inFlight: new Int32Array(2),
+      epoch: 0,
+      onQuiet: undefined,
+    }
+    this.#countHolders()
+    done(undefined)
+  }
+
+  #identity(name: string, { protocols }: Grants): VirtualIdentity {
+    const held = Array.from(protocols.keys()).filter(id => protocols[id] === 1)
+    return new VirtualIdentity(this.#mediator.rules, this.#setup.identity, name, held)
+  }
+
+  #regrant(slot: number, grants: Grants, done: Done): void {
+    const guest = this.#guest(slot)
+    const { version, notifyErrors } = guest.identity
+    guest.grants = grants
+    guest.identity = this.#identity(guest.name, grants)
+    guest.identity.version = version
+    guest.identity.notifyErrors = notifyErrors
+    this.#countHolders()
+    this.#whenQuiet(guest, () => this.#withdraw(guest, grants, () => done(undefined)))
+  }
+
+  #close(slot: number, done: Done): void {
+    const guest = this.#guest(slot)
+    this.#links.get(slot)?.close()
+    this.#links.delete(slot)
+    guest.grants = noGrants()
+    this.#mediator.forget(slot)
+    this.#whenQuiet(guest, () =>
+      this.#withdraw(guest, guest.grants, () => {
+        this.#mediator.guests[slot] = undefined
+        guest.counters[CONNECTED] = 0
+        this.#countHolders()
+        done(undefined)
+      }),
+    )
+  }
+
+  #guest(slot: number): GuestState {
+    const guest = this.#mediator.guests[slot]
+    if (guest === undefined)
+      throw new MediatorError('DOMAIN_UNKNOWN', `the relay has no guest in slot ${slot}`)
+    return guest
+  }
+
+  /** Calls back when no message that was judged by the guest's former grants is under way. */
+  #whenQuiet(guest: GuestState, done: () => void): void {
+    guest.epoch++
+    const former = (guest.epoch + 1) & 1
+    if (guest.inFlight[former] === 0) return done()
+    guest.onQuiet = () => {
+      guest.onQuiet = undefined
+      done()
+    }
+  }
+
+  /** Withdraws what the guest asked for of resources that `kept` does not have. */
+  #withdraw(guest: GuestState, kept: Grants, done: () => void): void {
+    for (const protocol of this.#setup.versions.keys())
+      for (const id of this.#arbiter.stakes(protocol, guest.slot))
+        if (!owns(kept.owned[protocol], id)) this.#mediator.withdraw(protocol, id, guest.slot)
+    this.#mediator.own.whenReleased(done)
+  }
+
+  #countHolders(): void {
+    const guests = this.#mediator.guests.flatMap(guest => (guest === undefined ? [] : [guest.grants]))
+    this.#arbiter.setHolders(guests, this.#setup.host)
+  }
+
+  /** Lets the firmware's deadlines pass, and tells who is connected, every few milliseconds. */
+  #everyTick(): void {
+    const { reactor, expireMs } = this.#parts
+    const timer = reactor.timer({
+      expired: now => {
+        timer.set(expireMs)
+        this.#firmware.expire(now)
+        for (const [slot, link] of this.#links)
+          countersOf(this.#parts.counters, slot)[CONNECTED] = link.occupied ? 1 : 0
+      },
+    })
+    timer.set(expireMs)
+  }
+}
