@@ -69,6 +69,7 @@ export const EMFILE = 24
 export const EPIPE = 32
 export const EPROTOTYPE = 91
 export const EADDRINUSE = 98
+export const ECONNABORTED = 103
 export const ECONNRESET = 104
 export const ECONNREFUSED = 111
 

@@ -7,7 +7,7 @@ import { ReactorClock } from './clock.ts'
 import * as libc from './libc.ts'
 import { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, errnoName } from './linux.ts'
 import { NativeMemory } from './native-memory.ts'
-import { Timer, type TimerSource } from './timer.ts'
+import { Timer, type TimerSource, Timers } from './timer.ts'
 
 /** What the reactor calls when a file descriptor has events. */
 export interface Source {
@@ -16,9 +16,11 @@ export interface Source {
    * What it throws is a fault of ours: the reactor tells `onFault` and goes on with the others.
    */
   ready(events: number): void
+  /** Called after `onFault` was told that this source threw: its chance to answer for itself and go on, or to close. */
+  faulted?(error: unknown): void
 }
 
-/** Told of what a source or a timer threw. It must end the cause (close the source, say), or it will come again. */
+/** Told of what a source or a timer threw, at the edge: to log and count it. */
 export type FaultHandler = (source: Source | TimerSource, error: unknown) => void
 
 const eventsPerRound = 64
@@ -39,7 +41,7 @@ export class Reactor {
   readonly #events = NativeMemory.allocate(eventsPerRound * libc.epollEventBytes)
   readonly #control = NativeMemory.allocate(16)
   readonly #clock = new ReactorClock()
-  readonly #timers: Timer[] = []
+  readonly #timers = new Timers()
   /** By slot. A slot's generation tells an event of a source that has just been removed from one of its successor. */
   readonly #sources: (Source | undefined)[] = []
   readonly #fds: number[] = []
@@ -131,12 +133,7 @@ export class Reactor {
 
   /** A timer that calls `source.expired`; it is not set yet. */
   timer(source: TimerSource): Timer {
-    const timer = new Timer(this.#clock, source, () => {
-      const at = this.#timers.indexOf(timer)
-      if (at >= 0) this.#timers.splice(at, 1)
-    })
-    this.#timers.push(timer)
-    return timer
+    return new Timer(this.#timers, this.#clock, source)
   }
 
   /**
@@ -144,7 +141,7 @@ export class Reactor {
    * events once, then the timers. Gives how many sources it called.
    */
   step(timeoutMs: number): number {
-    const wait = this.#againCount > 0 ? 0 : this.#untilTimer(timeoutMs)
+    const wait = this.#againCount > 0 ? 0 : this.#timers.shorten(timeoutMs)
     const count = libc.epollWait(this.#epoll, this.#events.address, eventsPerRound, wait)
     this.#clock.refresh()
     if (count < 0) throw new MediatorError('SYSTEM', `epoll_wait: ${errnoName(count)}`)
@@ -189,7 +186,16 @@ export class Reactor {
     try {
       source.ready(events)
     } catch (error) {
-      this.#onFault(source, error)
+      this.#fault(source, error)
+    }
+  }
+
+  #fault(source: Source, error: unknown): void {
+    this.#onFault(source, error)
+    try {
+      source.faulted?.(error)
+    } catch (second) {
+      this.#onFault(source, second)
     }
   }
 
@@ -232,27 +238,17 @@ export class Reactor {
     this.#againNow = againNow
   }
 
+  /** Calls the timers that are due; one that sets itself to 0 has its next turn in the next round. */
   #expire(): void {
-    const timers = this.#timers
-    for (let i = 0; i < timers.length; i++) {
-      const timer = timers[i]!
-      if (!timer.due()) continue
+    for (let left = this.#timers.count; left > 0; left--) {
+      const timer = this.#timers.takeDue()
+      if (timer === undefined) return
       try {
         timer.source.expired(this.#clock.now)
       } catch (error) {
         this.#onFault(timer.source, error)
       }
     }
-  }
-
-  /** The shorter of `timeoutMs` and the time to the first timer. */
-  #untilTimer(timeoutMs: number): number {
-    let wait = timeoutMs
-    for (let i = 0; i < this.#timers.length; i++) {
-      const left = this.#timers[i]!.millisecondsLeft()
-      if (left >= 0 && (wait < 0 || left < wait)) wait = left
-    }
-    return wait
   }
 
   #ctl(operation: number, fd: number, events: number, slot: number, generation: number): number {

@@ -115,6 +115,25 @@ describe('sources', () => {
     expect(faults).toEqual([new Error('broken handler')])
   })
 
+  test('that throw are told so themselves, and may throw again without harm', () => {
+    const [a, b] = pair()
+    const told: unknown[] = []
+    reactor.add(b, EPOLLIN, {
+      ready: () => {
+        hear(b)
+        throw new Error('first')
+      },
+      faulted: error => {
+        told.push(error)
+        throw new Error('second')
+      },
+    })
+    say(a)
+    reactor.step(0)
+    expect(told).toEqual([new Error('first')])
+    expect(faults).toEqual([new Error('first'), new Error('second')])
+  })
+
   test('that ask for another turn get it without a wait, after others had theirs', () => {
     const [a, b] = pair()
     const [c, d] = pair()
@@ -214,7 +233,7 @@ describe('time', () => {
     expect((reactor.clock[1] ?? 0) | 0).toBe(reactor.now)
   })
 
-  test('timers fire once when due, shorten the wait, and can be set again, cleared and removed', () => {
+  test('timers fire once when due, shorten the wait, and can be set again and cleared', () => {
     const fired: string[] = []
     const first = reactor.timer({ expired: () => fired.push('first') })
     const second = reactor.timer({ expired: () => fired.push('second') })
@@ -233,10 +252,39 @@ describe('time', () => {
     expect(fired).toEqual(['first', 'second'])
     first.set(0)
     first.clear()
-    second.set(0)
-    second.remove()
+    first.clear()
+    expect(first.isSet).toBe(false)
     reactor.step(5)
     expect(fired.length).toBe(2)
+  })
+
+  test('of many timers each fires in its time, whichever are cleared meanwhile', () => {
+    const fired: number[] = []
+    const timers = Array.from({ length: 20 }, (_, i) => reactor.timer({ expired: () => fired.push(i) }))
+    reactor.step(0)
+    timers.forEach((timer, i) => {
+      timer.set(i % 2 === 0 ? 0 : 60_000)
+    })
+    timers[4]?.clear()
+    timers[7]?.set(0)
+    reactor.step(-1)
+    expect(fired.sort((a, b) => a - b)).toEqual([0, 2, 6, 7, 8, 10, 12, 14, 16, 18])
+    expect(timers.filter(timer => timer.isSet).length).toBe(9)
+  })
+
+  test('a timer that sets itself anew for now lets the round end', () => {
+    let fired = 0
+    const timer = reactor.timer({
+      expired: () => {
+        fired++
+        timer.set(0)
+      },
+    })
+    timer.set(0)
+    reactor.step(0)
+    expect(fired).toBe(1)
+    reactor.step(-1)
+    expect(fired).toBe(2)
   })
 
   test('a timer that throws is a fault like any other', () => {
