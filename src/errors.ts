@@ -3,6 +3,7 @@
 /** Every code a MediatorError can carry; users match the code, not the text. */
 export const errorCodes = [
   'CONFIG_INVALID', // a configuration or platform file: names the file and the property
+  'REQUEST_INVALID', // a control request: names the route and the property
   'DTB_MALFORMED', // a device tree blob: names the file, node, property, byte offset
   'DTB_REFUSED', // a well-formed device tree that cannot be honoured
   'PLAN_REFUSED', // host and partial trees that contradict each other

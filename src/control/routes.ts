@@ -1,0 +1,127 @@
+// The control API's routes over the Daemon interface: what they take, checked, and nothing of what they mean.
+import type { FastifyInstance } from 'fastify'
+import { type Static, type TSchema, Type } from 'typebox'
+import { findFaults, propertyPath } from '../config/schema-text.ts'
+import { AgentId, DomainName, Domid, SmcId } from '../config/scmid-schema.ts'
+import { maxBlobBytes } from '../dt/fdt-header.ts'
+import { MediatorError } from '../errors.ts'
+import type { Daemon, DomainSpec } from '../lifecycle/views.ts'
+
+const closed = { additionalProperties: false } as const
+const Path = Type.String({ minLength: 1, maxLength: 4095, description: 'a path' })
+
+/** Largest body in bytes: a device tree blob in base64, and room for the rest. */
+export const maxBodyBytes = Math.ceil(maxBlobBytes / 3) * 4 + (64 << 10)
+
+const DryRun = Type.Object({ dryRun: Type.Optional(Type.Enum(['true', 'false'])) }, closed)
+const NoQuery = Type.Object({}, closed)
+const DomainQuery = Type.Object(
+  { domain: Type.Optional(Type.String({ minLength: 1, description: 'a domain' })) },
+  closed,
+)
+
+const AddDomain = Type.Object(
+  {
+    name: DomainName,
+    domid: Type.Optional(Domid),
+    dtb: Type.String({ minLength: 4, description: 'a device tree blob in base64' }),
+    dtbPath: Type.Optional(Path),
+    agentId: Type.Optional(AgentId),
+    link: Type.Object(
+      {
+        kind: Type.Enum(['trap-socket', 'message-socket']),
+        path: Path,
+        smcId: Type.Optional(SmcId),
+      },
+      closed,
+    ),
+  },
+  closed,
+)
+
+const AttachDevice = Type.Object(
+  {
+    device: Type.String({
+      minLength: 1,
+      maxLength: 4095,
+      description: 'a node path, a node name or an SCMI device id',
+    }),
+  },
+  closed,
+)
+
+interface DomainRoute {
+  Params: { name: string }
+}
+interface DeviceRoute {
+  Params: { name: string; device: string }
+}
+
+/** Registers every route on `app`. Paths of nodes go into the URL percent-encoded. */
+export function addRoutes(app: FastifyInstance, daemon: Daemon): void {
+  app.setValidatorCompiler<TSchema>(({ schema, method, url, httpPart }) => value => {
+    const [fault] = findFaults(schema, value)
+    if (fault === undefined) return { value }
+    const property = propertyPath(fault.path) || httpPart || 'request'
+    const text = `${method} ${url}: ${property}: ${fault.text}`
+    return { error: new MediatorError('REQUEST_INVALID', text, { path: property }) }
+  })
+  const plain = { schema: { querystring: NoQuery } }
+
+  app.get('/v1/info', plain, () => daemon.info())
+  app.get('/v1/status', plain, () => daemon.status())
+  app.get('/v1/domains', plain, () => daemon.domains())
+  app.get<DomainRoute>('/v1/domains/:name', plain, ({ params }) => daemon.domain(params.name))
+  app.get('/v1/agents', plain, () => daemon.agents())
+  app.get<{ Querystring: Static<typeof DomainQuery> }>(
+    '/v1/devices',
+    { schema: { querystring: DomainQuery } },
+    ({ query }) => daemon.devices(query.domain),
+  )
+  app.get('/v1/permission-commands', plain, () => daemon.permissionCommands())
+
+  const modifies = { schema: { querystring: DryRun } }
+  type Modifies = { Querystring: Static<typeof DryRun> }
+  const options = (query: Static<typeof DryRun>) => ({ dryRun: query.dryRun === 'true' })
+  app.post<Modifies & { Body: Static<typeof AddDomain> }>(
+    '/v1/domains',
+    { schema: { querystring: DryRun, body: AddDomain } },
+    ({ body, query }) => daemon.addDomain(domainSpec(body), options(query)),
+  )
+  app.delete<Modifies & DomainRoute>('/v1/domains/:name', modifies, ({ params, query }) =>
+    daemon.removeDomain(params.name, options(query)),
+  )
+  app.post<Modifies & DomainRoute & { Body: Static<typeof AttachDevice> }>(
+    '/v1/domains/:name/devices',
+    { schema: { querystring: DryRun, body: AttachDevice } },
+    ({ params, body, query }) => daemon.attachDevice(params.name, body.device, options(query)),
+  )
+  app.delete<Modifies & DeviceRoute>('/v1/domains/:name/devices/:device', modifies, ({ params, query }) =>
+    daemon.detachDevice(params.name, params.device, options(query)),
+  )
+  app.post('/v1/audit/flush', plain, () => daemon.flushAudit())
+
+  app.setNotFoundHandler(({ method, url }) => {
+    throw new MediatorError('NOT_SUPPORTED', `${method} ${url}: this daemon has no such route`)
+  })
+}
+
+function domainSpec({ dtb, link, ...rest }: Static<typeof AddDomain>): DomainSpec {
+  const { kind, path, smcId } = link
+  if (kind === 'message-socket') {
+    if (smcId !== undefined)
+      throw new MediatorError('REQUEST_INVALID', 'link.smcId: goes with trap-socket; no other link has one', {
+        path: 'link.smcId',
+      })
+    return { ...rest, dtb: blob(dtb), link: { kind, path } }
+  }
+  return { ...rest, dtb: blob(dtb), link: { kind, path, ...(smcId === undefined ? {} : { smcId }) } }
+}
+
+/** Node decodes whatever it gets; what does not encode back to the same was no base64. */
+function blob(base64: string): Uint8Array {
+  const bytes = Buffer.from(base64, 'base64')
+  if (bytes.toString('base64') !== base64)
+    throw new MediatorError('REQUEST_INVALID', 'dtb: expected a device tree blob in base64', { path: 'dtb' })
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
+}
