@@ -199,5 +199,7 @@ function reportStrays(top: DeviceNode, report: Report): void {
 
 function isDisabled(node: DeviceNode): boolean {
   const status = node.properties.get('status')?.value
-  return status !== undefined && new TextDecoder('latin1').decode(status) === 'disabled\0'
+  return status !== undefined && latin1.decode(status) === 'disabled\0'
 }
+
+const latin1 = new TextDecoder('latin1')

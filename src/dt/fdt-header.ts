@@ -23,8 +23,8 @@ export interface Block {
   readonly end: number
 }
 
-/** Bytes; Xen itself takes 2 MiB. */
-export const maxBlobBytes = 8 << 20
+/** As much as Xen and Linux on arm64 take at boot. */
+export const maxBlobBytes = 2 << 20
 
 const magic = 0xd00dfeed
 const headerBytes = 40

@@ -33,7 +33,7 @@ export interface DeviceTree {
 }
 
 /** Far above any real tree; they keep a hostile blob from costing more than it weighs. */
-export const limits = { depth: 64, nodes: 1 << 16, properties: 1 << 18, nameBytes: 255 } as const
+export const limits = { depth: 64, nodes: 1 << 16, properties: 1 << 17, nameBytes: 255 } as const
 
 const BEGIN_NODE = 1
 const END_NODE = 2

@@ -2,9 +2,9 @@
 // states lead to. Which nodes make a device is devices.ts's.
 import { errorText } from '../errors.ts'
 import type { DeviceNode } from './fdt.ts'
-import { stringList, u32, u32Array } from './node.ts'
+import { propertyFault, stringList, u32, u32Array } from './node.ts'
 import type { Report } from './problem.ts'
-import { attempt, type PhandleEntry, phandleEntries, type Scope } from './references.ts'
+import { attempt, blameProvider, type PhandleEntry, phandleEntries, type Scope } from './references.ts'
 import { scmiAround } from './scmi-node.ts'
 
 /** Where something was read: `node`'s property, as `name[index]` (supplies: `name`). */
@@ -92,12 +92,8 @@ function controlledIds(layer: Layer, report: Report): readonly DeviceId[] {
     if (around === undefined) continue
     const [id] = entry.args
     if (id === undefined)
-      report(
-        'provider-malformed',
-        entry.provider,
-        `${where(entry)}: #access-controller-cells is 0, no device id`,
-      )
-    else found.push({ id, ...origin(layer, `${name}[${entry.index}]`) })
+      blameProvider(entry, layer.node, report, '#access-controller-cells is 0: no device id')
+    else found.push({ id, ...origin(layer, entry.label) })
   }
   return found
 }
@@ -105,14 +101,13 @@ function controlledIds(layer: Layer, report: Report): readonly DeviceId[] {
 function listed(layer: Layer, name: string, cells: string, report: Report): readonly Resource[] {
   const found: Resource[] = []
   for (const entry of phandleEntries(layer.node, name, cells, layer.scope, report)) {
-    const provider = protocolAround(entry, report)
+    const provider = scmiProvider(entry, layer.node, report)
     if (provider === undefined) continue
     const [id] = entry.args
     if (provider.protocolNode !== entry.provider)
-      report('provider-malformed', entry.provider, `${where(entry)} is no protocol of ${provider.scmi.path}`)
-    else if (id === undefined)
-      report('provider-malformed', entry.provider, `${where(entry)}: ${cells} is 0, no id`)
-    else found.push(resource(layer, provider, id, `${name}[${entry.index}]`))
+      blameProvider(entry, layer.node, report, `no protocol of ${provider.scmi.path}`)
+    else if (id === undefined) blameProvider(entry, layer.node, report, `${cells} is 0: no id`)
+    else found.push(resource(layer, provider, id, entry.label))
   }
   return found
 }
@@ -120,17 +115,18 @@ function listed(layer: Layer, name: string, cells: string, report: Report): read
 function supplied(layer: Layer, name: string, report: Report): readonly Resource[] {
   const length = layer.node.properties.get(name)?.value.length
   if (length !== 4) {
-    report('property-malformed', layer.node, `property "${name}": ${length} bytes, a supply is one phandle`)
+    const fault = propertyFault(layer.node, name, `${length} bytes, a supply is one phandle`)
+    report('property-malformed', layer.node, fault.message)
     return []
   }
   const found: Resource[] = []
   for (const entry of phandleEntries(layer.node, name, null, layer.scope, report)) {
-    const provider = protocolAround(entry, report)
+    const provider = scmiProvider(entry, layer.node, report)
     if (provider === undefined) continue
     const regulator = entry.provider
     const id = attempt(regulator, report, () => u32(regulator, 'reg'))
     if (provider.protocol !== VOLTAGE || provider.protocolNode === regulator || id === undefined)
-      report('provider-malformed', regulator, `${where(entry)} is no regulator with a reg below protocol@17`)
+      blameProvider(entry, layer.node, report, 'no regulator with a reg below protocol@17')
     else found.push(resource(layer, provider, id, name))
   }
   return found
@@ -139,20 +135,20 @@ function supplied(layer: Layer, name: string, report: Report): readonly Resource
 function pinned(layer: Layer, name: string, report: Report): readonly Resource[] {
   const found: Resource[] = []
   for (const entry of phandleEntries(layer.node, name, null, layer.scope, report)) {
-    const provider = protocolAround(entry, report)
+    const provider = scmiProvider(entry, layer.node, report)
     if (provider === undefined) continue
     if (provider.protocol !== PINCTRL) {
-      report('provider-malformed', entry.provider, `${where(entry)} is no pin state below protocol@19`)
+      blameProvider(entry, layer.node, report, 'no pin state below protocol@19')
       continue
     }
     const names = pinNames(entry.provider, report)
     report(
       'pin-states',
       layer.node,
-      `${name}[${entry.index}] names ${names.join(', ') || 'nothing'} at ${entry.provider.path}: ` +
+      `${entry.label} names ${names.join(', ') || 'nothing'} at ${entry.provider.path}: ` +
         'the ids are not known until the firmware is asked',
     )
-    found.push(resource(layer, provider, null, `${name}[${entry.index}]`, names))
+    found.push(resource(layer, provider, null, entry.label, names))
   }
   return found
 }
@@ -173,26 +169,24 @@ interface Provider {
 }
 
 /** The SCMI protocol that an entry's provider is or lies in; undefined, in silence, when the provider is not SCMI. */
-function protocolAround(entry: PhandleEntry, report: Report): Provider | undefined {
+function scmiProvider(entry: PhandleEntry, node: DeviceNode, report: Report): Provider | undefined {
   const around = scmiAround(entry.provider)
   if (around === undefined) return undefined
   const { scmi, protocol: protocolNode } = around
-  const malformed = (text: string) => report('provider-malformed', entry.provider, text)
   if (protocolNode === undefined) {
-    malformed(`${where(entry)} is the SCMI node itself, not one of its protocols`)
+    blameProvider(entry, node, report, 'the SCMI node itself, not one of its protocols')
     return undefined
   }
   try {
     const protocol = u32(protocolNode, 'reg')
     if (protocol !== undefined) return { scmi, protocolNode, protocol }
-    malformed(`${protocolNode.file}: ${protocolNode.path} has no reg, so no protocol number`)
+    blameProvider(entry, node, report, `${protocolNode.path} has no reg, so no protocol number`)
   } catch (error) {
-    malformed(errorText(error))
+    blameProvider(entry, node, report, errorText(error))
   }
   return undefined
 }
 
-const where = (entry: PhandleEntry): string => `${entry.provider.file}: ${entry.provider.path}`
 const origin = ({ node, inherited }: Layer, property: string): Origin => ({ property, node, inherited })
 
 function resource(

@@ -1,5 +1,5 @@
 // A device tree blob from disk to a tree; nothing but the reading of the file.
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { errorText, MediatorError } from '../errors.ts'
 import { type DeviceTree, readDeviceTree } from './fdt.ts'
 import { maxBlobBytes } from './fdt-header.ts'
@@ -12,7 +12,7 @@ export function loadDeviceTree(file: string): DeviceTree {
 function readBlob(file: string): Uint8Array {
   let fd: number | undefined
   try {
-    fd = openSync(file, 'r')
+    fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK) // a FIFO without a writer must not hold us
     if (!fstatSync(fd).isFile()) throw new Error('not a regular file')
     // One byte more than a blob may have, so that the reader sees and names an overlong one.
     const bytes = new Uint8Array(Math.min(fstatSync(fd).size, maxBlobBytes + 1))

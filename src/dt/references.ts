@@ -5,6 +5,9 @@ import type { DeviceNode, DeviceTree } from './fdt.ts'
 import { u32, u32Array } from './node.ts'
 import type { Report } from './problem.ts'
 
+/** Far above any real list; it bounds what one property can cost. */
+const maxEntries = 4096
+
 /** Where the phandles of a node resolve. */
 export interface Scope {
   /** The tree the node stands in. */
@@ -16,6 +19,8 @@ export interface Scope {
 export interface PhandleEntry {
   /** Position in the list, counting every entry, empty ones too. */
   readonly index: number
+  /** `name[index]`. */
+  readonly label: string
   readonly provider: DeviceNode
   readonly args: readonly number[]
 }
@@ -37,9 +42,14 @@ export function phandleEntries(
   for (let at = 0, index = 0; at < cells.length; index++) {
     const phandle = cells[at++] ?? 0
     if (phandle === 0) continue
-    const provider = resolve(phandle, node, `${name}[${index}]`, scope, report)
+    const label = `${name}[${index}]`
+    if (index === maxEntries) {
+      report('property-malformed', node, `property "${name}": more than ${maxEntries} entries`)
+      break
+    }
+    const provider = resolve(phandle, node, label, scope, report)
     if (provider === undefined) break
-    const count = cellsName === null ? 0 : argumentCount(provider, cellsName, report)
+    const count = cellsName === null ? 0 : argumentCount({ provider, label }, node, cellsName, report)
     if (count === undefined) break
     if (at + count > cells.length) {
       report(
@@ -50,7 +60,7 @@ export function phandleEntries(
       )
       break
     }
-    entries.push({ index, provider, args: cells.slice(at, at + count) })
+    entries.push({ index, label, provider, args: cells.slice(at, at + count) })
     at += count
   }
   return entries
@@ -87,15 +97,30 @@ function resolve(
   return host
 }
 
-/** Undefined, reported on the provider, where its count is absent or cannot be read. */
-function argumentCount(provider: DeviceNode, cellsName: string, report: Report): number | undefined {
-  const malformed = (text: string) => report('provider-malformed', provider, text)
+/** Reports that the provider of `node`'s entry is not what the entry takes it for. */
+export function blameProvider(
+  entry: Pick<PhandleEntry, 'label' | 'provider'>,
+  node: DeviceNode,
+  report: Report,
+  text: string,
+): void {
+  const { label, provider } = entry
+  report('provider-malformed', node, `${label} leads to ${provider.path} in ${provider.file}: ${text}`)
+}
+
+/** Undefined, reported, where the provider's count is absent or cannot be read. */
+function argumentCount(
+  entry: Pick<PhandleEntry, 'label' | 'provider'>,
+  node: DeviceNode,
+  cellsName: string,
+  report: Report,
+): number | undefined {
   try {
-    const count = u32(provider, cellsName)
-    if (count === undefined) malformed(`${provider.file}: ${provider.path} has no ${cellsName}`)
+    const count = u32(entry.provider, cellsName)
+    if (count === undefined) blameProvider(entry, node, report, `it has no ${cellsName}`)
     return count
   } catch (error) {
-    malformed(errorText(error))
+    blameProvider(entry, node, report, errorText(error))
     return undefined
   }
 }

@@ -27,11 +27,23 @@ export interface ScmiNode {
   readonly belongsToXen: boolean
 }
 
+/** Nodes never change, and every entry of every phandle list asks for the compatibles on the way to the root. */
+const known = new WeakMap<DeviceNode, { readonly compatible: string | undefined }>()
+
 /** The value of `compatible` that makes `node` an SCMI provider; undefined when it is none. Never throws. */
 export function scmiCompatible(node: DeviceNode): string | undefined {
+  let answer = known.get(node)
+  if (answer === undefined) {
+    answer = { compatible: findCompatible(node) }
+    known.set(node, answer)
+  }
+  return answer.compatible
+}
+
+function findCompatible(node: DeviceNode): string | undefined {
   const list = compatibleOf(node)
-  const known = list.find(value => (scmiCompatibles as readonly string[]).includes(value))
-  if (known !== undefined) return known
+  const linux = list.find(value => (scmiCompatibles as readonly string[]).includes(value))
+  if (linux !== undefined) return linux
   const xens = list.find(value => value.startsWith('xen,scmi'))
   return xens !== undefined && isBelowXenSci(node) ? xens : undefined
 }

@@ -80,7 +80,6 @@ function checkOwners(holders: readonly Holder[], problems: Problems): void {
 function checkEachDevice(holders: readonly Holder[], hosts: readonly HostDevice[], problems: Problems): void {
   const hostIds = new Map(hosts.map(({ node, deviceIds }) => [node, deviceIds.map(({ id }) => id)]))
   for (const { input, devices } of holders) {
-    const providers = new Set<DeviceNode>()
     for (const { passed, holdings } of devices) {
       const { node, hostNode } = passed
       const where = { domain: input.name, node: node.path }
@@ -106,18 +105,38 @@ function checkEachDevice(holders: readonly Holder[], hosts: readonly HostDevice[
             `${node.path} has SCMI device id ${id}, the host's ${hostNode?.path} has ${expected.join(', ')}`,
             where,
           )
-      for (const { scmi } of holdings.resources) if (scmi.file === input.tree.file) providers.add(scmi)
-    }
-    if (providers.size > 1) {
-      const paths = [...providers].map(({ path }) => path).join(' and ')
-      problems.add(
-        'providers-several',
-        `${input.tree.file} names resources of ${paths}: their ids are taken as one firmware's`,
-        { domain: input.name },
-      )
     }
   }
 }
+
+/** Ids of several firmwares cannot be told apart: a tree should name the resources of one. */
+export function checkProviders(
+  host: DeviceTree | undefined,
+  holders: readonly Holder[],
+  kept: readonly HostDevice[],
+  problems: Problems,
+): void {
+  const ofHost = new Set<DeviceNode>()
+  const told = (file: string, nodes: ReadonlySet<DeviceNode>, where: { domain?: string }) => {
+    if (nodes.size < 2) return
+    const paths = [...nodes].map(({ path }) => path).join(' and ')
+    problems.add(
+      'providers-several',
+      `${file} names resources of ${paths}: their ids are taken as one firmware's`,
+      where,
+    )
+  }
+  for (const { input, devices } of holders) {
+    const own = new Set<DeviceNode>()
+    for (const { holdings } of devices)
+      for (const { scmi } of holdings.resources) (rootOf(scmi) === host?.root ? ofHost : own).add(scmi)
+    told(input.tree.file, own, { domain: input.name })
+  }
+  for (const { resources } of kept) for (const { scmi } of resources) ofHost.add(scmi)
+  if (host !== undefined) told(host.file, ofHost, {})
+}
+
+const rootOf = (node: DeviceNode): DeviceNode => (node.parent === undefined ? node : rootOf(node.parent))
 
 /** One SCMI device id, one domain and one host node. */
 function checkDeviceIds(holders: readonly Holder[], hosts: readonly HostDevice[], problems: Problems): void {

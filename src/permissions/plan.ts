@@ -10,7 +10,7 @@ import {
 import type { DeviceNode, DeviceTree } from '../dt/fdt.ts'
 import type { Holdings, Origin } from '../dt/holdings.ts'
 import type { Report } from '../dt/problem.ts'
-import { checkDevices, checkDomains, sharedResources } from './plan-checks.ts'
+import { checkDevices, checkDomains, checkProviders, sharedResources } from './plan-checks.ts'
 import { Problems } from './plan-problems.ts'
 import {
   type Holder,
@@ -44,6 +44,7 @@ export function plan(host: DeviceTree | undefined, domains: readonly PlanInput[]
   }))
   const kept = host === undefined ? [] : keptByHost(host, holders, passed, problems)
   checkDevices(host, holders, problems)
+  checkProviders(host, holders, kept, problems)
   const shared = sharedResources(holders, kept, problems)
 
   return {

@@ -81,7 +81,7 @@ const malformed: readonly (readonly [file: string, text: string])[] = [
     ': not a device tree blob: starts with 0xedfe0dd0, the magic with its bytes swapped, expected 0xd00dfeed (byte offset 0x0)',
   ],
   ['totalsize-small', ': totalsize 36 is less than the header (byte offset 0x4)'],
-  ['totalsize-huge', ': totalsize 2147483647 is above the limit of 8388608 (byte offset 0x4)'],
+  ['totalsize-huge', ': totalsize 2147483647 is above the limit of 2097152 (byte offset 0x4)'],
   ['version-16', ': version 16, at least 17 is needed (byte offset 0x14)'],
   ['last-comp-18', ': last_comp_version 18: made for readers newer than version 17 (byte offset 0x18)'],
   ['structure-misaligned', ': structure block at 74 is not aligned to 4 (byte offset 0x8)'],
