@@ -95,6 +95,12 @@ export class SharedMemoryArea {
     this.#finish(header, 8, channelStatus)
   }
 
+  /** Answers `status` alone to a message that was not taken, under its header; without one, as `reject`. */
+  refuseUnread(status: number): void {
+    if (this.free) this.reject()
+    else this.refuse(Atomics.load(this.#ints, headerWord), status, FREE)
+  }
+
   /** Answers a doorbell without a message: the status word and nothing else. */
   reject(): void {
     Atomics.store(this.#ints, statusWord, FREE | ERROR)

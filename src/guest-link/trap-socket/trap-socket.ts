@@ -1,0 +1,307 @@
+// The guest-link to a hypervisor side that traps SMCs: shared memory for messages, a SEQPACKET socket for doorbells.
+// It knows areas and packets; what a message means is the handler's matter. ABI: docs/trap-socket.md.
+import { close, recv } from '../../native/libc.ts'
+import { EAGAIN, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, errnoName, MSG_DONTWAIT } from '../../native/linux.ts'
+import { MappedMemory } from '../../native/mapped-memory.ts'
+import { NativeMemory } from '../../native/native-memory.ts'
+import type { Reactor, Source } from '../../native/reactor.ts'
+import { RightsMessage } from '../../native/rights-message.ts'
+import type { Timer } from '../../native/timer.ts'
+import { peerCredentials } from '../../native/unix-socket.ts'
+import { areaOverheadBytes, BAD_LENGTH, FREE, NOT_OWNED, SharedMemoryArea } from '../../scmi/shmem.ts'
+import { BUSY, COMMS_ERROR, GENERIC_ERROR } from '../../scmi/status.ts'
+import { defaultMaxMessageBytes, type Transfer, TransferPool } from '../../transfer.ts'
+import type { FrameHandler, GuestLink } from '../guest-link.ts'
+import { LinkCounters, type LinkParts } from '../link-parts.ts'
+import { LogShare } from '../log-share.ts'
+import { SocketDoor } from '../socket-door.ts'
+import { areaBytesMax, CALL, callBytes, p2aChannel } from './abi.ts'
+import { helloFault } from './hello.ts'
+import { PacketQueue } from './packet-queue.ts'
+
+/** How long a connection may take to say HELLO. */
+const helloMs = 5000
+/** One in flight, and room for those that a vanished guest left at the firmware. */
+const poolSize = 4
+
+/** x0 of a call that was for us and carried a message, whatever became of the message. */
+const CALL_DONE = 0
+/** x0 of any other: SMCCC NOT_SUPPORTED. */
+const CALL_NOT_SUPPORTED = -1
+
+/** What one guest's trap socket is configured with. */
+export interface TrapSocketOptions {
+  /** Where to listen. */
+  readonly path: string
+  /** The function id that `arm,smc-id` of the guest's tree names: W0 of a call. */
+  readonly smcId: number
+  /** `arm,scmi-smc-param`: the guest-physical address of the area, which x1 (4 KiB page) and x2 (offset) must name. */
+  readonly shmemAddress?: number
+  /** Largest frame in bytes; a smaller area lowers it. */
+  readonly maxMessageBytes?: number
+  /** The guest's slot, for its transfers. */
+  readonly guest: number
+}
+
+/** One guest's trap socket: listens from its construction until `close`, serves one connection at a time. */
+export class TrapSocketLink implements GuestLink, Source {
+  readonly kind = 'trap-socket'
+  readonly maxInFlight = 1
+  readonly counters = new LinkCounters()
+  /** Lowered to what the connected guest's area carries. */
+  maxMessageBytes: number
+
+  readonly #maxMessageBytes: number
+  readonly #smcId: number
+  readonly #takesParameters: boolean
+  readonly #page: Int32Array
+  readonly #reactor: Reactor
+  readonly #handler: FrameHandler
+  readonly #log: LogShare
+  readonly #door: SocketDoor
+  readonly #helloTimer: Timer
+  readonly #pool: TransferPool
+  readonly #memory = new MappedMemory(2 * areaBytesMax)
+  readonly #hello = new RightsMessage(64, 4)
+  readonly #packet = NativeMemory.allocate(128)
+  readonly #queue = new PacketQueue()
+
+  /** The connection: -1 when there is none. Its areas exist once it has said HELLO. */
+  #fd = -1
+  #a2p: SharedMemoryArea | undefined = undefined
+  #p2a: SharedMemoryArea | undefined = undefined
+  #watched = 0
+  /** Told apart in `transfer.cookie`, so that an answer for a former connection is known as late. */
+  #generation = 0
+  /** The command in flight, the vCPU that rang for it, and whether the handler has just been given it. */
+  #current: Transfer | undefined = undefined
+  #vcpu = 0
+  #handling = false
+  #open = true
+
+  /** Starts to listen. MediatorError SOCKET_PATH when it cannot. */
+  constructor(options: TrapSocketOptions, parts: LinkParts) {
+    this.#maxMessageBytes = options.maxMessageBytes ?? defaultMaxMessageBytes
+    this.maxMessageBytes = this.#maxMessageBytes
+    this.#smcId = options.smcId | 0
+    this.#takesParameters = options.shmemAddress !== undefined
+    this.#page = registersOf(options.shmemAddress ?? 0)
+    this.#reactor = parts.reactor
+    this.#handler = parts.handler
+    this.#pool = new TransferPool(poolSize, this.#maxMessageBytes, options.guest)
+    this.#log = new LogShare(options.path, parts.reactor, parts.log)
+    this.#helloTimer = parts.reactor.timer({ expired: () => this.#disconnect('warn', 'no HELLO came') })
+    this.#door = new SocketDoor(options.path, 'seqpacket', parts.reactor, this, this.counters, this.#log)
+  }
+
+  get hasP2A(): boolean {
+    return this.#p2a !== undefined
+  }
+
+  get occupied(): boolean {
+    return this.#fd >= 0
+  }
+
+  /** A vCPU whose hypervisor has hung up waits for nothing: what it still sent is not read. */
+  readonly leaving = false
+
+  admit(fd: number): void {
+    this.#fd = fd
+    this.#watched = EPOLLIN
+    this.#reactor.add(fd, EPOLLIN, this)
+    this.#helloTimer.set(helloMs)
+  }
+
+  /** One packet per round. */
+  ready(events: number): void {
+    if ((events & (EPOLLHUP | EPOLLERR)) !== 0) return this.#disconnect('info', 'the guest disconnected')
+    if ((events & EPOLLOUT) !== 0) this.#flush()
+    if ((events & EPOLLIN) === 0 || this.#fd < 0 || !this.#queue.empty) return
+    if (this.#a2p === undefined) this.#readHello()
+    else this.#readCall(this.#a2p)
+  }
+
+  /** Answers GENERIC_ERROR to the command under which the handler broke; without one the connection is not to be saved. */
+  faulted(): void {
+    const transfer = this.#current
+    if (!this.#handling || transfer === undefined)
+      return this.#disconnect('error', 'closed after an internal fault')
+    this.#handling = false
+    this.#current = undefined
+    transfer.cookie = -1 // the handler may still complete it; until then nobody else may have it
+    this.#a2p?.refuse(transfer.header, GENERIC_ERROR, FREE)
+    this.#return(this.#vcpu, CALL_DONE)
+  }
+
+  complete(transfer: Transfer): void {
+    const area = this.#a2p
+    if (transfer.cookie !== this.#generation || area === undefined) {
+      this.counters.late++
+      this.#pool.give(transfer)
+      return
+    }
+    this.#current = undefined
+    if (transfer.length > area.maxMessageBytes) {
+      this.counters.oversized++
+      transfer.answer(COMMS_ERROR)
+    }
+    area.respond(transfer.words, transfer.bytes, transfer.length)
+    this.#pool.give(transfer)
+    this.counters.responses++
+    this.#return(this.#vcpu, CALL_DONE)
+  }
+
+  deliver(frame: Uint8Array, length: number): boolean {
+    if (this.#p2a === undefined || !this.#p2a.post(frame, length)) {
+      this.counters.undelivered++
+      return false
+    }
+    this.counters.delivered++
+    this.#queue.putDoorbell(p2aChannel)
+    this.#flush()
+    return true
+  }
+
+  close(): void {
+    if (!this.#open) return
+    this.#open = false
+    this.#disconnect('info', 'closed')
+    this.#door.close()
+    this.#memory.close()
+    this.#hello.release()
+    this.#packet.release()
+    this.#queue.release()
+  }
+
+  #readHello(): void {
+    const length = this.#hello.receive(this.#fd)
+    if (length === -EAGAIN) return
+    const areaBytes = this.#hello.words[2]!
+    const p2aBytes = this.#hello.words[3]!
+    const fault =
+      length < 0
+        ? errnoName(length)
+        : (helloFault(this.#hello, length) ??
+          this.#memory.attach(this.#hello.fds[0]!, areaBytes + p2aBytes, { requireSealed: true }))
+    this.#hello.closeFds()
+    if (length === 0) return this.#disconnect('info', 'the guest disconnected before HELLO')
+    if (fault !== undefined) return this.#disconnect('warn', `refused: ${fault}`)
+    this.#helloTimer.clear()
+    this.#a2p = new SharedMemoryArea(this.#memory.buffer, 0, areaBytes, this.#maxMessageBytes)
+    this.#a2p.open()
+    if (p2aBytes > 0) {
+      this.#p2a = new SharedMemoryArea(this.#memory.buffer, areaBytes, p2aBytes, this.#maxMessageBytes)
+      this.#p2a.release()
+    }
+    this.maxMessageBytes = Math.min(this.#maxMessageBytes, areaBytes - areaOverheadBytes)
+    const peer = peerCredentials(this.#fd)
+    this.#log.say('info', `pid ${peer?.pid} connected: A2P ${areaBytes} bytes, P2A ${p2aBytes}`)
+    this.#handler.restarted?.(this)
+  }
+
+  #readCall(area: SharedMemoryArea): void {
+    const length = recv(this.#fd, this.#packet.address, this.#packet.size, MSG_DONTWAIT)
+    if (length === -EAGAIN) return
+    if (length <= 0) return this.#disconnect('info', 'the guest disconnected')
+    const call = this.#packet.ints
+    if (length !== callBytes || call[0] !== CALL)
+      return this.#disconnect('warn', `refused: a packet of type ${call[0]} and ${length} bytes, not CALL`)
+    const vcpu = call[1]!
+    if (call[2] !== this.#smcId || (this.#takesParameters && !this.#namesArea())) {
+      this.counters.unknownCalls++
+      return this.#return(vcpu, CALL_NOT_SUPPORTED)
+    }
+    if (this.#current !== undefined) {
+      this.counters.busy++
+      return this.#return(vcpu, CALL_NOT_SUPPORTED)
+    }
+    this.#take(area, vcpu)
+  }
+
+  #take(area: SharedMemoryArea, vcpu: number): void {
+    const transfer = this.#pool.take()
+    if (transfer === undefined) return this.#refuseBusy(area, vcpu)
+    const length = area.take(transfer.words, transfer.bytes)
+    if (length < 0) {
+      if (length === NOT_OWNED) {
+        this.counters.spuriousDoorbells++
+        area.reject()
+      }
+      if (length === BAD_LENGTH) {
+        this.counters.badLengths++
+        area.refuse(transfer.words[0]!)
+      }
+      this.#pool.give(transfer)
+      return this.#return(vcpu, CALL_DONE)
+    }
+    transfer.length = length
+    transfer.header = transfer.words[0]!
+    transfer.cookie = this.#generation
+    transfer.arrivedAt = this.#reactor.now
+    this.#current = transfer
+    this.#vcpu = vcpu
+    this.counters.commands++
+    this.#handling = true
+    this.#handler.handle(transfer, this)
+    this.#handling = false
+  }
+
+  /** Every transfer is still with the firmware for guests that have gone: BUSY, under the header as it stands. */
+  #refuseBusy(area: SharedMemoryArea, vcpu: number): void {
+    this.counters.busy++
+    area.refuseUnread(BUSY)
+    this.#return(vcpu, CALL_DONE)
+  }
+
+  /** Whether x1 and x2 of the call name this guest's area. They are compared, never followed. */
+  #namesArea(): boolean {
+    const call = this.#packet.ints
+    for (let i = 0; i < 4; i++) if (call[4 + i] !== this.#page[i]) return false
+    return true
+  }
+
+  #return(vcpu: number, x0: number): void {
+    if (this.#fd < 0) return
+    this.#queue.putReturn(vcpu, x0)
+    this.#flush()
+  }
+
+  /** Sends what waits; while the peer takes nothing, nothing is read from it either. */
+  #flush(): void {
+    const result = this.#queue.flush(this.#fd)
+    if (result === 0) this.#watch(EPOLLIN)
+    else if (result === -EAGAIN) this.#watch(EPOLLOUT)
+    else this.#disconnect('info', `the guest disconnected: ${errnoName(result)}`)
+  }
+
+  #watch(events: number): void {
+    if (this.#watched === events || this.#fd < 0) return
+    this.#watched = events
+    this.#reactor.modify(this.#fd, events)
+  }
+
+  /** Ends the connection. A command in flight is answered to nobody; its area is left free for the next owner. */
+  #disconnect(level: 'info' | 'warn' | 'error', reason: string): void {
+    if (this.#fd < 0) return
+    this.#reactor.remove(this.#fd)
+    close(this.#fd)
+    this.#fd = -1
+    this.#generation++
+    this.#helloTimer.clear()
+    if (this.#current !== undefined) this.#a2p?.reject()
+    this.#current = undefined
+    this.#handling = false
+    this.#a2p = undefined
+    this.#p2a = undefined
+    this.#queue.clear()
+    this.#memory.detach()
+    this.maxMessageBytes = this.#maxMessageBytes
+    this.#log.say(level, reason)
+  }
+}
+
+/** x1 and x2 for an area at a guest-physical address, as four 32-bit words: page low, page high, offset, 0. */
+function registersOf(address: number): Int32Array {
+  const page = Math.floor(address / 4096)
+  return new Int32Array([page | 0, Math.floor(page / 2 ** 32), address % 4096, 0])
+}
