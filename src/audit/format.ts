@@ -25,8 +25,7 @@ export function formatRecord(record: AuditRecord): string {
     parts.push(record.statusName ?? `status ${record.status}`)
   if (record.rule !== undefined) parts.push(`by ${record.rule}`)
   if (record.node !== undefined) parts.push(`[${record.node}]`)
-  if (record.text !== undefined) parts.push(`: ${record.text}`)
-  return printable(parts.join(' '))
+  return printable(parts.join(' ') + (record.text === undefined ? '' : `: ${record.text}`))
 }
 
 const hex = (value: number): string => `0x${value.toString(16)}`

@@ -1,6 +1,6 @@
 import { appendFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { auditFiles } from '../../src/audit/files.ts'
 import { type FollowOptions, followAudit } from '../../src/audit/follow.ts'
@@ -58,7 +58,9 @@ test.each([
   await sleep(20)
   for (let i = 2; i <= 200; i++) {
     log.append({ kind: 'grant' })
-    if (i % 7 === 0) await sleep(i % 3) // sometimes several rotations between two looks
+    if (i % 7 === 0)
+      await sleep(i % 3) // sometimes several rotations between two looks,
+    else if (i % 2 === 0) await nextTurn() // sometimes one in the middle of a look
   }
   await follower.done
   expect(auditFiles(path).length).toBeGreaterThan(10)

@@ -50,7 +50,7 @@ test.each<[Omit<AuditRecord, keyof typeof base>, string]>([
     },
     'b permission BASE_SET_DEVICE_PERMISSIONS agent 3 device 9 allow=0 status 0',
   ],
-  [{ kind: 'lost', domain: 'b', count: 12, text: 'share full' }, 'b lost 12 messages : share full'],
+  [{ kind: 'lost', domain: 'b', count: 12, text: 'share full' }, 'b lost 12 messages: share full'],
   [
     { kind: 'assign', domain: 'a\u001b[2J\n\u202e\u2028\ud800b' },
     'a\\u{1b}[2J\\u{a}\\u{202e}\\u{2028}\\u{d800}b assign',
