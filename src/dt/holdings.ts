@@ -4,7 +4,14 @@ import { errorText } from '../errors.ts'
 import type { DeviceNode } from './fdt.ts'
 import { propertyFault, stringList, u32, u32Array } from './node.ts'
 import type { Report } from './problem.ts'
-import { attempt, blameProvider, type PhandleEntry, phandleEntries, type Scope } from './references.ts'
+import {
+  attempt,
+  blameProvider,
+  maxEntries,
+  type PhandleEntry,
+  phandleEntries,
+  type Scope,
+} from './references.ts'
 import { scmiAround } from './scmi-node.ts'
 
 /** Where something was read: `node`'s property, as `name[index]` (supplies: `name`). */
@@ -80,8 +87,13 @@ export function holdingsOf(level: readonly Layer[], report: Report): Holdings {
 }
 
 function plainIds(layer: Layer, report: Report): readonly DeviceId[] {
-  const ids = attempt(layer.node, report, () => u32Array(layer.node, 'scmi_devid')) ?? []
-  return ids.map((id, index) => ({ id, ...origin(layer, `scmi_devid[${index}]`) }))
+  const name = 'scmi_devid'
+  const ids = attempt(layer.node, report, () => u32Array(layer.node, name)) ?? []
+  if (ids.length > maxEntries) {
+    report('property-malformed', layer.node, `property "${name}": more than ${maxEntries} ids`)
+    return []
+  }
+  return ids.map((id, index) => ({ id, ...origin(layer, `${name}[${index}]`) }))
 }
 
 function controlledIds(layer: Layer, report: Report): readonly DeviceId[] {

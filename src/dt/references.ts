@@ -6,7 +6,7 @@ import { u32, u32Array } from './node.ts'
 import type { Report } from './problem.ts'
 
 /** Far above any real list; it bounds what one property can cost. */
-const maxEntries = 4096
+export const maxEntries = 4096
 
 /** Where the phandles of a node resolve. */
 export interface Scope {

@@ -113,10 +113,22 @@ test.each<[Node, readonly string[], string]>([
     ],
     'descendants belong to the device',
   ],
+  [
+    { phandle: 0x70, '#clock-cells': 0, clocks: [0x70, 0x14, 1] },
+    ['0x14:1 clocks[1]'],
+    'a device that is its own clock: providers are not followed',
+  ],
   [{ 'clock-names': 'x', 'my-clocks': [0x14, 1], clock: [0x14, 1] }, [], 'only the standard names'],
 ])('%j names %j: %s', (device, expected) => {
   const { holdings, problems } = read(guestWith(device))
   expect(holdings).toEqual({ '/passthrough/dev': expected })
+  expect(problems).toEqual([])
+})
+
+test("a guest's SCMI node may stand outside /passthrough", () => {
+  const guest = tree({ firmware: { scmi }, passthrough: { dev: { 'xen,path': '/dev', clocks: [0x14, 3] } } })
+  const { holdings, problems } = read(guest)
+  expect(holdings).toEqual({ '/passthrough/dev': ['0x14:3 clocks[0]'] })
   expect(problems).toEqual([])
 })
 
@@ -167,7 +179,12 @@ test.each<[Node, readonly string[], string]>([
     [],
     'property-malformed /passthrough/dev: property "clocks": more than 4096 entries',
   ],
-])('%j is told: %j, %s', (device, expected, problem) => {
+  [
+    { scmi_devid: Array.from({ length: 200_000 }, (_, id) => id) },
+    [],
+    'property-malformed /passthrough/dev: property "scmi_devid": more than 4096 ids',
+  ],
+])('what cannot be honoured is told, case %#', (device, expected, problem) => {
   const { holdings, problems } = read(guestWith(device))
   expect(holdings).toEqual({ '/passthrough/dev': expected })
   expect(problems).toHaveLength(1)
