@@ -108,7 +108,7 @@ export const base = protocol({
       command: layout({
         agent_id: agentId,
         device_id: uint32,
-        command_id: checked(word => word <= 0xff),
+        command_id: checked(word => word >>> 8 === 0),
         flags: allow,
       }),
       response: layout({}),

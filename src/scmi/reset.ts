@@ -3,7 +3,7 @@ import { common, name16, nameGet, notify, v3, v3_1 } from './common.ts'
 import { agentId, bits, checked, layout, message, notification, protocol, uint32 } from './schema.ts'
 
 /** Bit 31 clear: architectural, and the only such id is 0, cold reset. Set: the implementation's. */
-const resetState = checked(word => word === 0 || word >= 0x8000_0000)
+const resetState = checked(word => word === 0 || word >>> 31 === 1)
 const notifies = { async: [31, 1], notify: [30, 1] } as const
 
 export const reset = protocol({

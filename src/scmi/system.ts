@@ -3,7 +3,7 @@ import { common, notifyEnable, v2, v2_1 } from './common.ts'
 import { agentId, bits, checked, layout, message, notification, protocol, uint32 } from './schema.ts'
 
 /** system_state: 5 to 0x7FFFFFFF are reserved, from 0x80000000 on the vendor's. */
-const systemState = checked(word => word <= 4 || word >= 0x8000_0000)
+const systemState = checked(word => word >>> 0 <= 4 || word >>> 31 === 1)
 const notified = { agent_id: agentId, flags: bits({ graceful: [0, 1] }), system_state: uint32 } as const
 
 export const system = protocol({

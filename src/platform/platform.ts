@@ -1,0 +1,242 @@
+// The virtual SCP: takes a command on a channel, makes the checks of the standard in their order, answers in place.
+import { COMMAND, messageId, messageType, protocolId, reservedMask } from '../scmi/header.ts'
+import {
+  DENIED,
+  INVALID_PARAMETERS,
+  NOT_FOUND,
+  NOT_SUPPORTED,
+  PROTOCOL_ERROR,
+  SUCCESS,
+} from '../scmi/status.ts'
+import { baseProtocol } from './base.ts'
+import { BODY, Call, type Frame } from './call.ts'
+import { clockProtocol } from './clock.ts'
+import { ClockState } from './clock-state.ts'
+import { commonHandlers } from './common.ts'
+import type { ChannelConfig, PlatformConfig } from './config.ts'
+import { type EventSink, Events } from './events.ts'
+import type { Implementation, Shared } from './implementation.ts'
+import { agentIdOf, agentIndex, BASE, firstProtocol, protocolCount } from './numbering.ts'
+import { performanceProtocol } from './performance.ts'
+import { PerformanceState } from './performance-state.ts'
+import { Permissions } from './permissions.ts'
+import { powerProtocol, powerVotes } from './power.ts'
+import { ResetState, resetProtocol } from './reset.ts'
+import { checked, compileRules, type Rule, type Rules, ruleAt } from './rules.ts'
+import { sensorProtocol } from './sensor.ts'
+import { SensorState } from './sensor-state.ts'
+import { type SystemRequest, SystemState, systemProtocol } from './system.ts'
+import { Versions } from './versions.ts'
+import { VoltageState, voltageProtocol } from './voltage.ts'
+import type { Votes } from './votes.ts'
+
+/** What hears of the platform. Each may be left out. */
+export interface PlatformParts {
+  /** A device was allowed or denied to an agent by BASE_SET_DEVICE_PERMISSIONS. */
+  onPermission?: (agentId: number, deviceId: number, allow: boolean) => void
+  /** A SYSTEM_POWER_STATE_SET was accepted: its owner decides what to do. */
+  onSystemRequest?: SystemRequest
+}
+
+/** Every message as it came in, before any check: `words` holds `length` bytes. */
+export type Tap = (channel: number, words: Uint32Array, length: number) => void
+
+/** An SCMI platform in memory, after a platform file. Allocates nothing per message. */
+export class Platform {
+  readonly config: PlatformConfig
+  /** Channels there are, numbered from 0. The platform knows an agent by its channel alone. */
+  readonly channels: number
+  /** Physical state, to look at (and for sensors, to set). */
+  readonly clocks: ClockState
+  readonly power: Votes
+  readonly performance: PerformanceState
+  readonly sensors: SensorState
+  readonly resets: ResetState
+  readonly voltages: VoltageState
+  readonly system: SystemState
+  /** Hears of each message received; undefined by default. */
+  tap: Tap | undefined = undefined
+
+  readonly #shared: Shared
+  readonly #implementations: readonly Implementation[]
+  readonly #rules: Rules
+  readonly #call = new Call()
+  /** The rule of the message in hand. */
+  #rule: Rule | undefined = undefined
+  readonly #trusted: Uint8Array
+  readonly #agentOf: Uint8Array
+  readonly #maxBytes: Uint16Array
+  readonly #p2a: Uint8Array
+  /** The first channel with a way back to each agent; -1 for none. */
+  readonly #eventChannel: Int16Array
+  readonly #reportError: (agentId: number, header: number, status: number, fatal: boolean) => void
+
+  constructor(config: PlatformConfig, parts: PlatformParts = {}) {
+    const agents = config.agents.length
+    const channels: readonly ChannelConfig[] =
+      config.channels ?? config.agents.map(a => ({ agent: a.id, maxMessageBytes: 128, p2a: true }))
+    this.config = config
+    this.channels = channels.length
+    this.#agentOf = Uint8Array.from(channels, c => agentIndex(c.agent))
+    this.#maxBytes = Uint16Array.from(channels, c => c.maxMessageBytes)
+    this.#p2a = Uint8Array.from(channels, c => (c.p2a ? 1 : 0))
+    this.#eventChannel = Int16Array.from({ length: agents }, (_, agent) =>
+      channels.findIndex(c => c.p2a && agentIndex(c.agent) === agent),
+    )
+    this.#trusted = new Uint8Array(agents)
+    for (const agent of config.agents) this.#trusted[agentIndex(agent.id)] = agent.trusted ? 1 : 0
+
+    this.clocks = new ClockState(config.clock?.clocks ?? [], agents)
+    this.power = powerVotes(config.power, agents)
+    this.performance = new PerformanceState(config.performance?.domains ?? [], agents)
+    this.sensors = new SensorState(config.sensor?.sensors ?? [])
+    this.resets = new ResetState(config.reset?.domains.length ?? 0)
+    this.voltages = new VoltageState(config.voltage, agents)
+    this.system = new SystemState(parts.onSystemRequest)
+    this.#shared = {
+      agents,
+      permissions: new Permissions(config),
+      versions: new Versions(config),
+      events: new Events(),
+    }
+    const shared = this.#shared
+    const base = baseProtocol(config, shared, {
+      permissionSet: (agent, device, allow) => parts.onPermission?.(agentIdOf(agent), device, allow),
+      permissionsReduced: agent => this.#dropDenied(agent),
+      resetAgent: agent => this.#resetAgent(agent),
+      checked: call => checked(this.#rule as Rule, call),
+    })
+    this.#reportError = base.reportError
+    this.#implementations = [
+      base.implementation,
+      config.power && powerProtocol(config.power, this.power, shared),
+      config.system && systemProtocol(config.system, this.system, shared),
+      config.performance && performanceProtocol(config.performance, this.performance, shared),
+      config.clock && clockProtocol(config.clock.clocks, this.clocks, shared),
+      config.sensor && sensorProtocol(config.sensor, this.sensors, shared),
+      config.reset && resetProtocol(config.reset, this.resets, shared),
+      config.voltage && voltageProtocol(config.voltage, this.voltages),
+    ].filter(implementation => implementation !== undefined)
+    this.#rules = compileRules(this.#implementations, shared.versions, implementation =>
+      commonHandlers(implementation, shared.versions, (call, index) => this.#existing(call, index)),
+    )
+  }
+
+  /** Largest frame a channel carries, header included. */
+  maxMessageBytes(channel: number): number {
+    return this.#maxBytes[channel] as number
+  }
+
+  /** Agent id of who speaks on a channel. */
+  agentOf(channel: number): number {
+    return agentIdOf(this.#agentOf[channel] as number)
+  }
+
+  /** Whether an agent may use a resource of a protocol, by their ids. */
+  mayUse(agentId: number, protocol: number, resource: number): boolean {
+    return this.#shared.permissions.allows(agentIndex(agentId), protocol - firstProtocol, resource)
+  }
+
+  /** Whether a device is allowed to an agent, by their ids. */
+  deviceAllowed(agentId: number, deviceId: number): boolean {
+    return this.#shared.permissions.deviceAllowed(agentIndex(agentId), deviceId)
+  }
+
+  /** The version word of a protocol in force for an agent. */
+  versionInForce(agentId: number, protocol: number): number {
+    return this.#shared.versions.inForce(agentIndex(agentId), protocol - firstProtocol)
+  }
+
+  /** Frames for agents that were dropped because the queue was full. */
+  get eventsDropped(): number {
+    return this.#shared.events.dropped
+  }
+
+  /**
+   * Answers the command in `frame[0 .. length)`, in place.
+   * @param frame must hold the channel's maxMessageBytes
+   * @returns bytes of the response; 0 when there is nothing that could be answered (no header, no such channel)
+   */
+  handle(channel: number, frame: Frame, length: number): number {
+    if (channel < 0 || channel >= this.channels || length < 4) return 0
+    const { words, ints } = frame
+    if (this.tap !== undefined) this.tap(channel, words, length)
+    const status = this.#answer(channel, frame, length)
+    ints[1] = status
+    // What is wrong is told by the status alone.
+    return status === SUCCESS ? this.#call.length : 8
+  }
+
+  /** Sends what the platform has to say of its own accord. Call it when the response is on its way. */
+  flush(sink: EventSink): void {
+    this.#shared.events.flush(sink, this.#eventChannel)
+  }
+
+  /** Tells subscribers of BASE_ERROR_EVENT that a command of an agent failed. */
+  reportError(agentId: number, header: number, status: number, fatal = false): void {
+    this.#reportError(agentId, header, status, fatal)
+  }
+
+  #answer(channel: number, frame: Frame, length: number): number {
+    const { words } = frame
+    const word = words[0] as number
+    const room = this.#maxBytes[channel] as number
+    if (length > room) return PROTOCOL_ERROR
+    if (messageType(word) !== COMMAND || (word & reservedMask) !== 0) return PROTOCOL_ERROR
+    const { permissions, versions } = this.#shared
+    const agent = this.#agentOf[channel] as number
+    const protocol = protocolId(word) - firstProtocol
+    if (protocol < 0 || protocol >= protocolCount || !versions.has(protocol)) return NOT_SUPPORTED
+    if (protocol !== BASE && !permissions.open(agent, protocol)) return DENIED
+    const version = versions.index(agent, protocol)
+    const rule = this.#rules[ruleAt(protocol, messageId(word), version)]
+    if (rule === undefined) return NOT_FOUND
+    if (rule.privileged && this.#trusted[agent] === 0) return DENIED // before anything tells which ids exist
+    if (length !== rule.commandLength) return PROTOCOL_ERROR
+
+    const call = this.#call
+    this.#rule = rule
+    call.words = words
+    call.ints = frame.ints
+    call.agent = agent
+    call.p2a = this.#p2a[channel] !== 0
+    call.version = versions.word(protocol, version)
+    call.room = room
+    call.length = rule.responseLength
+    for (let i = 0; i < (length >>> 2) - 1; i++) call.args[i] = words[1 + i] as number
+    if (!rule.privileged && checked(rule, call) !== SUCCESS) return INVALID_PARAMETERS
+    if (rule.resourceWord >= 0) {
+      const resource = call.args[rule.resourceWord] as number
+      if (resource >= rule.resources) return NOT_FOUND
+      if (!permissions.allows(agent, protocol, resource)) return DENIED
+      call.resource = resource
+    }
+    for (let i = BODY; i < rule.responseLength >>> 2; i++) words[i] = 0
+    return rule.handler(call)
+  }
+
+  /** SUCCESS when the message `index` (protocol index and id) exists for the caller, else NOT_FOUND. */
+  #existing(call: Call, index: number): number {
+    const rule =
+      this.#rules[ruleAt(index >>> 8, index & 0xff, this.#shared.versions.index(call.agent, index >>> 8))]
+    if (rule === undefined || rule.absent) return NOT_FOUND
+    if (rule.privileged && this.#trusted[call.agent] === 0) return NOT_FOUND
+    return rule.subscribes && !call.p2a ? NOT_FOUND : SUCCESS
+  }
+
+  #dropDenied(agent: number): void {
+    for (const implementation of this.#implementations) {
+      const { subscriptions, protocol, resources } = implementation
+      if (subscriptions !== undefined && resources > 0)
+        subscriptions.dropDenied(agent, this.#shared.permissions, protocol.id - firstProtocol)
+    }
+  }
+
+  #resetAgent(agent: number): void {
+    for (const implementation of this.#implementations) {
+      implementation.subscriptions?.drop(agent) // first: a dead agent does not hear of its own end
+      implementation.release(agent)
+    }
+    this.#shared.versions.reset(agent)
+  }
+}
