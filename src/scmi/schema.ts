@@ -10,7 +10,8 @@ export interface Field<T> {
   readonly size: number
   get(frame: DataView, at: number): T
   set(frame: DataView, at: number, value: T): void
-  /** Whether the standard allows this word in a command; absent where any word is. Checked before resource and capability. */
+  /** Whether the standard allows this word in a command; absent where any word is. Checked before resource and capability.
+   * Takes the word signed or unsigned: on the hot path a number above 2^31 would need a place on the heap. */
   readonly valid?: (word: number) => boolean
   /** `agent`: an agent id, translated to the guest's view. `hidden`: blanked for guests. */
   readonly role?: 'agent' | 'hidden'
