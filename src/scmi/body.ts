@@ -63,7 +63,13 @@ function setFields(
   for (const [name, field] of Object.entries(l.fields)) {
     const given = value[name]
     if (given === undefined && !partial) throw new RangeError(`${where} lacks ${name}`)
-    setField(frame, base + (l.at[name] as number), field, given ?? zero(field), `${where}.${name}`)
+    setField(
+      frame,
+      base + (l.at[name] as number),
+      field,
+      given === undefined ? zero(field) : given,
+      `${where}.${name}`,
+    )
   }
 }
 
