@@ -53,7 +53,6 @@ export interface Layer {
 const consumers: readonly (readonly [property: string, cells: string])[] = [
   ['clocks', '#clock-cells'],
   ['assigned-clocks', '#clock-cells'],
-  ['assigned-clock-parents', '#clock-cells'],
   ['power-domains', '#power-domain-cells'],
   ['resets', '#reset-cells'],
   ['thermal-sensors', '#thermal-sensor-cells'],

@@ -8,8 +8,9 @@ import {
   passedDevices,
 } from '../dt/devices.ts'
 import type { DeviceNode, DeviceTree } from '../dt/fdt.ts'
-import type { Holdings, Origin } from '../dt/holdings.ts'
+import { type Holdings, holdingsOf, type Origin } from '../dt/holdings.ts'
 import type { Report } from '../dt/problem.ts'
+import { scmiCompatible } from '../dt/scmi-node.ts'
 import { checkDevices, checkDomains, checkProviders, sharedResources } from './plan-checks.ts'
 import { Problems } from './plan-problems.ts'
 import {
@@ -89,6 +90,37 @@ function keptByHost(
     if (code !== 'pin-states')
       problems.add(code, text, { domain: hostName, node: node.path, severity: 'warning' })
   })
+}
+
+/**
+ * The devices of the host tree that `wanted` picks, each with what it and its descendants name: for giving a domain one
+ * that its partial tree does not have. A device is a node that names SCMI and is not part of one that does.
+ */
+export function planHostDevice(
+  host: DeviceTree,
+  wanted: (device: PlanDevice) => boolean,
+): readonly PlanDevice[] {
+  const silent: Report = () => {}
+  const found: PlanDevice[] = []
+  const scan = (node: DeviceNode): void => {
+    for (const child of node.children.values()) {
+      const device = {
+        node: child,
+        xenPath: undefined,
+        hostNode: undefined,
+        mappings: [],
+        forceAssignWithoutIommu: false,
+      }
+      const own = holdingsOf([{ node: child, scope: { own: host }, inherited: false }], silent)
+      const names = own.deviceIds.length + own.resources.length > 0
+      const holdings = deviceHoldings(device, host, undefined, new Set(), silent)
+      const planned = { node: child.path, ...toPlan(holdings, [child]) }
+      if (names && scmiCompatible(child) === undefined && wanted(planned)) found.push(planned)
+      if (scmiCompatible(child) === undefined) scan(child)
+    }
+  }
+  scan(host.root)
+  return found
 }
 
 const reporter =

@@ -180,7 +180,6 @@ test('the odd machine: overrides, inheritance, nesting, phandles of two meanings
     [
       { protocol: CLOCK, id: 50, property: 'clocks[0]' },
       { protocol: CLOCK, id: 4, property: 'assigned-clocks[1]', ...host },
-      { protocol: CLOCK, id: 6, property: 'assigned-clock-parents[0]', ...host },
       { protocol: POWER, id: 3, property: 'power-domains[1]', ...host },
       { protocol: VOLTAGE, id: 5, property: 'vdd-supply', ...host },
       {

@@ -1,0 +1,84 @@
+// The words of audit records: which domain, which message, which resource, which device tree node decided. Look-ups only.
+import type { RecordNames } from '../audit/message-record.ts'
+import type { RingRecord } from '../audit/ring-reader.ts'
+import { hostName } from '../permissions/plan-shape.ts'
+import { GRANTED, HOST_HOLDS, reasons } from '../permissions/reasons.ts'
+import { messageOf, protocolOf } from '../scmi/protocols.ts'
+import { formAt } from '../scmi/schema.ts'
+import { statusName } from '../scmi/status.ts'
+import type { Holdings } from './holdings.ts'
+
+/** Who had a slot of the relay, by generation. */
+export interface Tenant {
+  readonly domain: string
+  readonly domid?: number
+}
+
+/** What names are looked up in; kept up to date by the lifecycle. */
+export interface NameSources {
+  readonly tenants: ReadonlyMap<number, Tenant>
+  readonly resourceNames: ReadonlyMap<number, readonly string[]>
+  readonly versions: ReadonlyMap<number, number>
+  holdings(): Holdings
+}
+
+export function auditNames(sources: NameSources): RecordNames {
+  return {
+    tenant: (_slot, generation) => sources.tenants.get(generation),
+    protocol: id => protocolOf(id)?.key,
+    message: (protocol, message) => messageOf(protocol, message)?.name,
+    resource: (protocol, resource) => sources.resourceNames.get(protocol)?.[resource] || undefined,
+    status: statusName,
+    rule: (reason, record) => rule(sources, reason, record),
+    arguments: (protocol, message, a0, a1) => argumentNames(sources, protocol, message, a0, a1),
+  }
+}
+
+/** The sentence for a reason, with the device tree node that decides: the guest's own, or the one of whoever holds it. */
+function rule(
+  sources: NameSources,
+  reason: number,
+  record: RingRecord,
+): { rule: string; node?: string } | undefined {
+  const sentence = reasons[reason]
+  if (sentence === undefined) return undefined
+  const domain = sources.tenants.get(record.generation)?.domain
+  const holders = sources.holdings().holders(record.protocol, record.resource)
+  const mine = holders.find(holder => holder.domain === domain)
+  const theirs =
+    reason === HOST_HOLDS
+      ? holders.find(holder => holder.domain === hostName)
+      : holders.find(holder => holder.domain !== domain)
+  const decides = reason === GRANTED ? mine : theirs
+  if (decides === undefined)
+    return {
+      rule: sentence.replace(
+        /:? ?(by )?\{node\}/,
+        reason === GRANTED ? '' : ': no device tree node names it',
+      ),
+    }
+  const who = decides.domain === domain ? decides.node : `${decides.node} of ${decides.domain}`
+  return { rule: sentence.replace('{node}', who), node: decides.node }
+}
+
+/** The two argument words of a control by the names of the fields they stand in. */
+function argumentNames(
+  sources: NameSources,
+  protocol: number,
+  messageId: number,
+  a0: number,
+  a1: number,
+): Record<string, number> | undefined {
+  const found = messageOf(protocol, messageId)
+  if (found === undefined || found.message.effect !== 'control') return undefined
+  const { command } = formAt(found.message, sources.versions.get(protocol) ?? 0x1_0000)
+  const words = [
+    found.message.resource !== undefined && command.word[found.message.resource] === 0 ? 1 : 0,
+    2,
+  ]
+  const named = Object.entries(command.word).flatMap(([name, word]) => {
+    const at = words.indexOf(word)
+    return at < 0 || name === found.message.resource ? [] : [[name, at === 0 ? a0 : a1] as const]
+  })
+  return named.length === 0 ? undefined : Object.fromEntries(named)
+}

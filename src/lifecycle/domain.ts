@@ -1,0 +1,60 @@
+// One domain on the main thread: what it was added with, what it holds now. Data; lifecycle.ts changes it.
+import type { AgentEntry } from '../agents/roster.ts'
+import type { ResourceId } from '../permissions/grants.ts'
+import type { PlanDevice, PlanInput } from '../permissions/plan-shape.ts'
+import type { DomainSpec, DomainState } from './views.ts'
+
+/** A device that a domain was given, and whether it still has it. */
+export interface HeldDevice {
+  readonly plan: PlanDevice
+  /** It came with the domain's partial tree; else an operator attached it from the host's. */
+  readonly own: boolean
+  attached: boolean
+}
+
+export interface Domain {
+  readonly spec: DomainSpec
+  readonly input: PlanInput
+  readonly agent: AgentEntry
+  /** Where the relay keeps it, and which tenant of that place it is. */
+  readonly slot: number
+  readonly generation: number
+  readonly dtbHash: string
+  readonly addedAt: string
+  state: DomainState
+  devices: HeldDevice[]
+}
+
+/** Path that people and other domains know the device by: the host's where there is one. */
+export const devicePath = (device: PlanDevice): string => device.hostNode ?? device.node
+
+/** Devices the domain has now. */
+export const liveDevices = (domain: Domain): readonly PlanDevice[] =>
+  domain.devices.filter(({ attached }) => attached).map(({ plan }) => plan)
+
+/** What a device names that has an id, each once. */
+export function resourcesOf(
+  devices: readonly PlanDevice[],
+): readonly (ResourceId & { node: string; property: string })[] {
+  const seen = new Set<string>()
+  return devices.flatMap(device =>
+    device.resources.flatMap(({ protocol, id, property }) => {
+      const key = `${protocol}/${id}`
+      if (id === null || seen.has(key)) return []
+      seen.add(key)
+      return [{ protocol, id, node: devicePath(device), property }]
+    }),
+  )
+}
+
+/** SCMI device ids of devices, each once. */
+export const deviceIdsOf = (devices: readonly PlanDevice[]): readonly number[] => [
+  ...new Set(devices.flatMap(({ deviceIds }) => deviceIds)),
+]
+
+/** Whether `text` names the device: its path in either tree, the last part of one, or an SCMI device id. */
+export function names(device: PlanDevice, text: string): boolean {
+  const paths = [device.node, ...(device.hostNode === undefined ? [] : [device.hostNode])]
+  if (paths.some(path => path === text || path.slice(path.lastIndexOf('/') + 1) === text)) return true
+  return /^(0x[0-9a-f]+|\d+)$/i.test(text) && device.deviceIds.includes(Number(text))
+}

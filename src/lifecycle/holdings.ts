@@ -1,0 +1,47 @@
+// Who holds which resource, over all domains and the host: what the audit log and the checks between domains ask.
+import type { DeviceTree } from '../dt/fdt.ts'
+import { plan } from '../permissions/plan.ts'
+import { hostName, type PlanDevice } from '../permissions/plan-shape.ts'
+import { type Domain, devicePath, liveDevices } from './domain.ts'
+
+/** One holder of a resource. */
+export interface ResourceHolder {
+  readonly domain: string
+  readonly node: string
+}
+
+const key = (protocol: number, id: number): number => protocol * 0x1_0000_0000 + id
+
+/** A snapshot; made anew whenever a domain or a device comes or goes. */
+export class Holdings {
+  /** Host devices that no domain has: Dom0's. */
+  readonly host: readonly PlanDevice[]
+  readonly #holders = new Map<number, ResourceHolder[]>()
+
+  constructor(tree: DeviceTree, domains: readonly Domain[]) {
+    const given = new Set(domains.flatMap(domain => liveDevices(domain).map(devicePath)))
+    this.host = plan(
+      tree,
+      domains.map(({ input }) => input),
+    ).host.filter(device => !given.has(device.node))
+    for (const domain of domains)
+      for (const device of liveDevices(domain)) this.#note(device, domain.spec.name)
+    for (const device of this.host) this.#note(device, hostName)
+  }
+
+  /** Everyone that holds it, domains first. */
+  holders(protocol: number, id: number): readonly ResourceHolder[] {
+    return this.#holders.get(key(protocol, id)) ?? []
+  }
+
+  #note(device: PlanDevice, domain: string): void {
+    for (const { protocol, id } of device.resources) {
+      if (id === null) continue
+      const at = key(protocol, id)
+      const holders = this.#holders.get(at) ?? []
+      if (holders.some(holder => holder.domain === domain)) continue
+      holders.push({ domain, node: devicePath(device) })
+      this.#holders.set(at, holders)
+    }
+  }
+}
