@@ -1,0 +1,285 @@
+// Which commands await an answer, on every channel of one platform: tokens, deadlines, and what counts as the answer.
+import { base } from '../scmi/base.ts'
+import { NEGOTIATE_PROTOCOL_VERSION, PROTOCOL_VERSION } from '../scmi/common.ts'
+import {
+  COMMAND,
+  messageId,
+  messageType,
+  protocolId,
+  reservedMask,
+  tableIndex,
+  token,
+  tokenMask,
+  tokens,
+} from '../scmi/header.ts'
+import { COMMS_ERROR, SUCCESS } from '../scmi/status.ts'
+import type { Transfer } from '../transfer.ts'
+import { anyVersion, ResponseSizes } from './response-sizes.ts'
+
+/** A frame as it came from a platform, in memory of ours. */
+export interface ReceivedFrame {
+  readonly words: Uint32Array
+  readonly ints: Int32Array
+}
+
+export interface PendingOptions {
+  readonly channels: number
+  /** Commands in flight on one channel, at most. 1 for shared memory. */
+  readonly maxInFlight?: number
+  /** Milliseconds until a silent platform counts as failed. */
+  readonly timeoutMs?: number
+  /** Seconds until the token of an unanswered command is used again, should its answer never come. */
+  readonly quarantineSeconds?: number
+}
+
+/** What went wrong with answers so far. */
+export interface PendingCounters {
+  /** Commands that got no answer within the deadline. */
+  expired: number
+  /** Answers to commands that had expired: dropped. */
+  late: number
+  /** Responses to nothing that is pending, duplicates among them: dropped. */
+  unknown: number
+  /** Answers that matched, with a length or status that is no answer: COMMS_ERROR to the agent. */
+  malformed: number
+}
+
+const FREE = 0
+const WAITING = 1
+const QUARANTINED = 2
+const none = -1
+/** Instead of a negotiated version's index: none was negotiated; or one was, and may no longer hold. */
+const asPresented = -1
+const lost = -2
+
+/** `tokenMask`'s lowest bit. */
+const tokenShift = 18
+const negotiate = NEGOTIATE_PROTOCOL_VERSION
+const resetAgent = base.messages.BASE_RESET_AGENT_CONFIGURATION.id
+const baseId = base.id
+
+/**
+ * The table of commands in flight. A command gets a token of ours; a response is believed only if it is of type 0 and
+ * its protocol, message and token are those of one command that waits on the same channel. Allocates nothing per
+ * message. Times are monotonic microseconds modulo 2^32.
+ */
+export class Pending {
+  readonly counters: PendingCounters = { expired: 0, late: 0, unknown: 0, malformed: 0 }
+  readonly #channels: number
+  readonly #maxInFlight: number
+  readonly #timeout: number
+  readonly #quarantine: number
+  readonly #sizes = new ResponseSizes()
+  /** Slots are channel * 1024 + token. */
+  readonly #transfer: (Transfer | undefined)[]
+  readonly #state: Uint8Array
+  /** Header word as sent, our token in it. */
+  readonly #header: Uint32Array
+  /** First word of the payload: the version that a NEGOTIATE asks for. */
+  readonly #argument: Uint32Array
+  readonly #due: Int32Array
+  /** Slots in order of deadline: first those waiting, and apart from them those in quarantine. */
+  readonly #next: Int32Array
+  readonly #previous: Int32Array
+  readonly #head = Int32Array.of(none, none, none)
+  readonly #tail = Int32Array.of(none, none, none)
+  /** Free tokens of each channel, a ring: the one that rested longest is taken first. */
+  readonly #free: Uint16Array
+  readonly #freeFirst: Uint16Array
+  readonly #freeCount: Uint16Array
+  readonly #inFlight: Uint16Array
+  readonly #quarantined: Uint16Array
+  /** Version index by protocol as presented, and by channel and protocol as negotiated. */
+  readonly #presented = new Int8Array(256).fill(anyVersion)
+  readonly #negotiated: Int8Array
+
+  constructor(options: PendingOptions) {
+    const { channels } = options
+    const slots = channels * tokens
+    this.#channels = channels
+    this.#maxInFlight = Math.min(options.maxInFlight ?? tokens, tokens)
+    this.#timeout = (options.timeoutMs ?? 30) * 1000
+    this.#quarantine = (options.quarantineSeconds ?? 60) * 1_000_000
+    this.#transfer = new Array<Transfer | undefined>(slots).fill(undefined)
+    this.#state = new Uint8Array(slots)
+    this.#header = new Uint32Array(slots)
+    this.#argument = new Uint32Array(slots)
+    this.#due = new Int32Array(slots)
+    this.#next = new Int32Array(slots).fill(none)
+    this.#previous = new Int32Array(slots).fill(none)
+    this.#free = Uint16Array.from({ length: slots }, (_, i) => i % tokens)
+    this.#freeFirst = new Uint16Array(channels)
+    this.#freeCount = new Uint16Array(channels).fill(tokens)
+    this.#inFlight = new Uint16Array(channels)
+    this.#quarantined = new Uint16Array(channels)
+    this.#negotiated = new Int8Array(channels * 256).fill(asPresented)
+  }
+
+  /** Commands that wait for an answer on a channel. */
+  inFlight(channel: number): number {
+    return this.#inFlight[channel] as number
+  }
+
+  /** Tokens of a channel that rest because their command was never answered. */
+  quarantined(channel: number): number {
+    return this.#quarantined[channel] as number
+  }
+
+  /**
+   * Takes a token for the command in `transfer` and starts its deadline at `now`.
+   * @returns the header word to send instead of the command's own; -1 when the channel takes no more now
+   */
+  begin(channel: number, transfer: Transfer, now: number): number {
+    if ((this.#inFlight[channel] as number) >= this.#maxInFlight || this.#freeCount[channel] === 0)
+      return none
+    const first = this.#freeFirst[channel] as number
+    const tokenValue = this.#free[channel * tokens + first] as number
+    this.#freeFirst[channel] = (first + 1) % tokens
+    this.#freeCount[channel] = (this.#freeCount[channel] as number) - 1
+    this.#inFlight[channel] = (this.#inFlight[channel] as number) + 1
+    const slot = channel * tokens + tokenValue
+    const word = ((transfer.words[0] as number) & ~(tokenMask | reservedMask)) | (tokenValue << tokenShift)
+    this.#transfer[slot] = transfer
+    this.#header[slot] = word
+    this.#argument[slot] = transfer.words[1] as number
+    this.#append(slot, WAITING, (now + this.#timeout) | 0)
+    return word
+  }
+
+  /** Takes a command back that could not be sent after `begin`. */
+  abandon(channel: number, word: number): void {
+    const slot = channel * tokens + token(word)
+    if (this.#state[slot] === WAITING) this.#finish(slot)
+  }
+
+  /**
+   * Takes a frame of `length` bytes that came on a channel. Where it answers a command, its content goes into that
+   * command's transfer, under the agent's own header, and the transfer is no longer pending.
+   * @returns the transfer that is answered; undefined where the frame was counted and dropped
+   */
+  accept(channel: number, frame: ReceivedFrame, length: number): Transfer | undefined {
+    const { words } = frame
+    const word = words[0] as number
+    const slot = channel * tokens + token(word)
+    if (length < 4 || channel < 0 || channel >= this.#channels || messageType(word) !== COMMAND)
+      return this.#drop()
+    const state = this.#state[slot] as number
+    if (state === FREE || word !== this.#header[slot]) return this.#drop()
+    if (state === QUARANTINED) {
+      this.counters.late++
+      this.#finish(slot)
+      return undefined
+    }
+    const transfer = this.#transfer[slot] as Transfer
+    const sent = this.#header[slot] as number
+    const argument = this.#argument[slot] as number
+    this.#finish(slot)
+    const status = frame.ints[1] as number
+    // After an error status nothing counts: the standard lets a receiver ignore what follows.
+    const believed =
+      status === SUCCESS
+        ? length <= transfer.bytes.length &&
+          length <= words.length * 4 &&
+          this.#sizes.fits(tableIndex(sent), this.#version(channel, protocolId(sent)), length)
+        : status < 0 && length >= 8
+    if (!believed) {
+      this.counters.malformed++
+      transfer.answer(COMMS_ERROR)
+      return transfer
+    }
+    transfer.length = status === SUCCESS ? length : 8
+    for (let i = 1; i < (transfer.length + 3) >>> 2; i++) transfer.words[i] = words[i] as number
+    transfer.words[0] = transfer.header
+    if (status === SUCCESS) this.#learn(channel, sent, argument, words[2] as number)
+    return transfer
+  }
+
+  /**
+   * The next command that is overdue at `now`, answered COMMS_ERROR; undefined when there is none. Its token rests until
+   * the late answer comes or the quarantine has passed. Call until undefined.
+   */
+  expire(now: number): Transfer | undefined {
+    for (let slot = this.#head[QUARANTINED] as number; slot !== none; ) {
+      if (((now - (this.#due[slot] as number)) | 0) < 0) break
+      const next = this.#next[slot] as number
+      this.#finish(slot)
+      slot = next
+    }
+    const slot = this.#head[WAITING] as number
+    if (slot === none || ((now - (this.#due[slot] as number)) | 0) < 0) return undefined
+    const transfer = this.#transfer[slot] as Transfer
+    const channel = Math.floor(slot / tokens)
+    this.#remove(slot)
+    this.#transfer[slot] = undefined
+    this.#inFlight[channel] = (this.#inFlight[channel] as number) - 1
+    this.#quarantined[channel] = (this.#quarantined[channel] as number) + 1
+    this.#append(slot, QUARANTINED, (now + this.#quarantine) | 0)
+    this.counters.expired++
+    transfer.answer(COMMS_ERROR)
+    return transfer
+  }
+
+  #drop(): undefined {
+    this.counters.unknown++
+    return undefined
+  }
+
+  /** Ends a slot's use: out of its list, its token last in the ring. */
+  #finish(slot: number): void {
+    const channel = Math.floor(slot / tokens)
+    const count = this.#state[slot] === WAITING ? this.#inFlight : this.#quarantined
+    count[channel] = (count[channel] as number) - 1
+    this.#remove(slot)
+    this.#transfer[slot] = undefined
+    const free = this.#freeCount[channel] as number
+    this.#free[channel * tokens + (((this.#freeFirst[channel] as number) + free) % tokens)] = slot % tokens
+    this.#freeCount[channel] = free + 1
+  }
+
+  /** Puts a slot in the list of its state, in order of deadline. Deadlines mostly come in order: the walk is short. */
+  #append(slot: number, state: number, due: number): void {
+    this.#state[slot] = state
+    this.#due[slot] = due
+    let after = this.#tail[state] as number
+    while (after !== none && ((due - (this.#due[after] as number)) | 0) < 0)
+      after = this.#previous[after] as number
+    const before = (after === none ? this.#head[state] : this.#next[after]) as number
+    this.#previous[slot] = after
+    this.#next[slot] = before
+    if (after === none) this.#head[state] = slot
+    else this.#next[after] = slot
+    if (before === none) this.#tail[state] = slot
+    else this.#previous[before] = slot
+  }
+
+  #remove(slot: number): void {
+    const state = this.#state[slot] as number
+    const after = this.#previous[slot] as number
+    const before = this.#next[slot] as number
+    if (after === none) this.#head[state] = before
+    else this.#next[after] = before
+    if (before === none) this.#tail[state] = after
+    else this.#previous[before] = after
+    this.#state[slot] = FREE
+  }
+
+  #version(channel: number, protocol: number): number {
+    const negotiated = this.#negotiated[channel * 256 + protocol] as number
+    if (negotiated === asPresented) return this.#presented[protocol] as number
+    return negotiated === lost ? anyVersion : negotiated
+  }
+
+  /** Answers tell which version is in force, and with it the sizes to expect. */
+  #learn(channel: number, sent: number, argument: number, answer: number): void {
+    const protocol = protocolId(sent)
+    const message = messageId(sent)
+    if (message === PROTOCOL_VERSION) this.#presented[protocol] = this.#sizes.indexOf(protocol, answer)
+    else if (message === negotiate)
+      this.#negotiated[channel * 256 + protocol] = this.#sizes.indexOf(protocol, argument)
+    else if (protocol === baseId && message === resetAgent) {
+      // One of the agents is back at what is presented; which of the channels is its, this table does not know.
+      for (let i = 0; i < this.#negotiated.length; i++)
+        if (this.#negotiated[i] !== asPresented) this.#negotiated[i] = lost
+    }
+  }
+}
