@@ -60,6 +60,7 @@ export const CLOCK_MONOTONIC = 1
 export const EPERM = 1
 export const ENOENT = 2
 export const EINTR = 4
+export const EBADF = 9
 export const EAGAIN = 11
 export const ENOMEM = 12
 export const EBUSY = 16
@@ -73,7 +74,12 @@ export const ECONNABORTED = 103
 export const ECONNRESET = 104
 export const ECONNREFUSED = 111
 
-const namesByNumber = new Map(Object.entries(os.errno).map(([name, number]) => [number, name]))
+// Of two names for one number the first by letter: EAGAIN, not EWOULDBLOCK.
+const namesByNumber = new Map(
+  Object.entries(os.errno)
+    .sort(([a], [b]) => (a < b ? 1 : -1))
+    .map(([name, number]) => [number, name]),
+)
 /** `ENOENT` for 2 or -2; the number itself where this system has no name for it. */
 export const errnoName = (errno: number): string =>
   namesByNumber.get(Math.abs(errno)) ?? String(Math.abs(errno))

@@ -2,20 +2,20 @@
 // It knows areas and packets; what a message means is the handler's matter. ABI: docs/trap-socket.md.
 import { close, recv } from '../../native/libc.ts'
 import { EAGAIN, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, errnoName, MSG_DONTWAIT } from '../../native/linux.ts'
-import { MappedMemory } from '../../native/mapped-memory.ts'
 import { NativeMemory } from '../../native/native-memory.ts'
 import type { Reactor, Source } from '../../native/reactor.ts'
 import { RightsMessage } from '../../native/rights-message.ts'
 import type { Timer } from '../../native/timer.ts'
 import { peerCredentials } from '../../native/unix-socket.ts'
-import { areaOverheadBytes, BAD_LENGTH, FREE, NOT_OWNED, SharedMemoryArea } from '../../scmi/shmem.ts'
+import { BAD_LENGTH, FREE, NOT_OWNED, type SharedMemoryArea } from '../../scmi/shmem.ts'
 import { BUSY, COMMS_ERROR, GENERIC_ERROR } from '../../scmi/status.ts'
 import { defaultMaxMessageBytes, type Transfer, TransferPool } from '../../transfer.ts'
 import type { FrameHandler, GuestLink } from '../guest-link.ts'
 import { LinkCounters, type LinkParts } from '../link-parts.ts'
 import { LogShare } from '../log-share.ts'
 import { SocketDoor } from '../socket-door.ts'
-import { areaBytesMax, CALL, callBytes, p2aChannel } from './abi.ts'
+import { CALL, callBytes, p2aChannel } from './abi.ts'
+import { GuestAreas } from './guest-areas.ts'
 import { helloFault } from './hello.ts'
 import { PacketQueue } from './packet-queue.ts'
 
@@ -61,15 +61,13 @@ export class TrapSocketLink implements GuestLink, Source {
   readonly #door: SocketDoor
   readonly #helloTimer: Timer
   readonly #pool: TransferPool
-  readonly #memory = new MappedMemory(2 * areaBytesMax)
+  readonly #areas: GuestAreas
   readonly #hello = new RightsMessage(64, 4)
   readonly #packet = NativeMemory.allocate(128)
   readonly #queue = new PacketQueue()
 
   /** The connection: -1 when there is none. Its areas exist once it has said HELLO. */
   #fd = -1
-  #a2p: SharedMemoryArea | undefined = undefined
-  #p2a: SharedMemoryArea | undefined = undefined
   #watched = 0
   /** Told apart in `transfer.cookie`, so that an answer for a former connection is known as late. */
   #generation = 0
@@ -88,6 +86,7 @@ export class TrapSocketLink implements GuestLink, Source {
     this.#page = registersOf(options.shmemAddress ?? 0)
     this.#reactor = parts.reactor
     this.#handler = parts.handler
+    this.#areas = new GuestAreas(this.#maxMessageBytes)
     this.#pool = new TransferPool(poolSize, this.#maxMessageBytes, options.guest)
     this.#log = new LogShare(options.path, parts.reactor, parts.log)
     this.#helloTimer = parts.reactor.timer({ expired: () => this.#disconnect('warn', 'no HELLO came') })
@@ -95,7 +94,7 @@ export class TrapSocketLink implements GuestLink, Source {
   }
 
   get hasP2A(): boolean {
-    return this.#p2a !== undefined
+    return this.#areas.p2a !== undefined
   }
 
   get occupied(): boolean {
@@ -117,8 +116,9 @@ export class TrapSocketLink implements GuestLink, Source {
     if ((events & (EPOLLHUP | EPOLLERR)) !== 0) return this.#disconnect('info', 'the guest disconnected')
     if ((events & EPOLLOUT) !== 0) this.#flush()
     if ((events & EPOLLIN) === 0 || this.#fd < 0 || !this.#queue.empty) return
-    if (this.#a2p === undefined) this.#readHello()
-    else this.#readCall(this.#a2p)
+    const area = this.#areas.a2p
+    if (area === undefined) this.#readHello()
+    else this.#readCall(area)
   }
 
   /** Answers GENERIC_ERROR to the command under which the handler broke; without one the connection is not to be saved. */
@@ -129,12 +129,12 @@ export class TrapSocketLink implements GuestLink, Source {
     this.#handling = false
     this.#current = undefined
     transfer.cookie = -1 // the handler may still complete it; until then nobody else may have it
-    this.#a2p?.refuse(transfer.header, GENERIC_ERROR, FREE)
+    this.#areas.a2p?.refuse(transfer.header, GENERIC_ERROR, FREE)
     this.#return(this.#vcpu, CALL_DONE)
   }
 
   complete(transfer: Transfer): void {
-    const area = this.#a2p
+    const area = this.#areas.a2p
     if (transfer.cookie !== this.#generation || area === undefined) {
       this.counters.late++
       this.#pool.give(transfer)
@@ -152,7 +152,7 @@ export class TrapSocketLink implements GuestLink, Source {
   }
 
   deliver(frame: Uint8Array, length: number): boolean {
-    if (this.#p2a === undefined || !this.#p2a.post(frame, length)) {
+    if (this.#areas.p2a === undefined || !this.#areas.p2a.post(frame, length)) {
       this.counters.undelivered++
       return false
     }
@@ -167,7 +167,7 @@ export class TrapSocketLink implements GuestLink, Source {
     this.#open = false
     this.#disconnect('info', 'closed')
     this.#door.close()
-    this.#memory.close()
+    this.#areas.close()
     this.#hello.release()
     this.#packet.release()
     this.#queue.release()
@@ -176,26 +176,19 @@ export class TrapSocketLink implements GuestLink, Source {
   #readHello(): void {
     const length = this.#hello.receive(this.#fd)
     if (length === -EAGAIN) return
-    const areaBytes = this.#hello.words[2]!
+    const a2pBytes = this.#hello.words[2]!
     const p2aBytes = this.#hello.words[3]!
     const fault =
       length < 0
         ? errnoName(length)
-        : (helloFault(this.#hello, length) ??
-          this.#memory.attach(this.#hello.fds[0]!, areaBytes + p2aBytes, { requireSealed: true }))
+        : (helloFault(this.#hello, length) ?? this.#areas.attach(this.#hello.fds[0]!, a2pBytes, p2aBytes))
     this.#hello.closeFds()
     if (length === 0) return this.#disconnect('info', 'the guest disconnected before HELLO')
     if (fault !== undefined) return this.#disconnect('warn', `refused: ${fault}`)
     this.#helloTimer.clear()
-    this.#a2p = new SharedMemoryArea(this.#memory.buffer, 0, areaBytes, this.#maxMessageBytes)
-    this.#a2p.open()
-    if (p2aBytes > 0) {
-      this.#p2a = new SharedMemoryArea(this.#memory.buffer, areaBytes, p2aBytes, this.#maxMessageBytes)
-      this.#p2a.release()
-    }
-    this.maxMessageBytes = Math.min(this.#maxMessageBytes, areaBytes - areaOverheadBytes)
+    this.maxMessageBytes = this.#areas.a2p?.maxMessageBytes ?? this.#maxMessageBytes
     const peer = peerCredentials(this.#fd)
-    this.#log.say('info', `pid ${peer?.pid} connected: A2P ${areaBytes} bytes, P2A ${p2aBytes}`)
+    this.#log.say('info', `pid ${peer?.pid} connected: A2P ${a2pBytes} bytes, P2A ${p2aBytes}`)
     this.#handler.restarted?.(this)
   }
 
@@ -288,13 +281,11 @@ export class TrapSocketLink implements GuestLink, Source {
     this.#fd = -1
     this.#generation++
     this.#helloTimer.clear()
-    if (this.#current !== undefined) this.#a2p?.reject()
+    if (this.#current !== undefined) this.#areas.a2p?.reject()
     this.#current = undefined
     this.#handling = false
-    this.#a2p = undefined
-    this.#p2a = undefined
     this.#queue.clear()
-    this.#memory.detach()
+    this.#areas.detach()
     this.maxMessageBytes = this.#maxMessageBytes
     this.#log.say(level, reason)
   }
