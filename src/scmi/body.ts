@@ -113,12 +113,10 @@ export function encodeBody(
 export interface Body {
   readonly value: Values
   readonly entries?: readonly Values[]
-  /** Where the layout, its entries and their padding end. */
+  /** Where what was read ends: the layout, its entries, their padding, or the last whole field before one that is missing. */
   readonly end: number
   /** Names of the fields that the frame was too short for; entries as `rates[2]`. */
   readonly missing: readonly string[]
-  /** Entries the frame tells of; absent where there is no tail or no count. */
-  readonly told?: number
 }
 
 function readFields(frame: DataView, base: number, end: number, l: Layout, missing: string[]): Values {
@@ -143,28 +141,22 @@ function readTail(frame: DataView, base: number, l: Layout, tail: Tail, missing:
     const size = Math.max(1, tail.sizeAt?.(frame, at) ?? tail.entry.size)
     if (at + size > frame.byteLength) {
       missing.push(`${tail.name}[${entries.length}]`)
-      break
+      return { entries, end: at }
     }
     entries.push(readFields(frame, at, at + size, tail.entry, []))
     at += size
   }
   const used = at - base - l.size
   const padded = base + l.size + Math.ceil(used / tail.pad) * tail.pad
-  return { entries, end: Math.min(padded, frame.byteLength), told }
+  return { entries, end: Math.min(padded, frame.byteLength) }
 }
 
 /** Reads as much of a layout as `frame` holds from byte `base` on. Never throws, never reads outside. */
 export function readBody(frame: DataView, base: number, l: Layout): Body {
   const missing: string[] = []
   const value = readFields(frame, base, frame.byteLength, l, missing)
-  const end = Math.min(base + l.size, frame.byteLength)
-  if (l.tail === undefined || missing.length > 0) return { value, end, missing }
-  const tail = readTail(frame, base, l, l.tail, missing)
-  return {
-    value,
-    entries: tail.entries,
-    end: tail.end,
-    missing,
-    ...(tail.told !== undefined && { told: tail.told }),
-  }
+  const [first] = missing
+  const end = base + (first === undefined ? l.size : (l.at[first] as number))
+  if (l.tail === undefined || first !== undefined) return { value, end, missing }
+  return { value, missing, ...readTail(frame, base, l, l.tail, missing) }
 }

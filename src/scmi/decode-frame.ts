@@ -68,6 +68,9 @@ interface Reading {
   readonly whole: boolean
 }
 
+/** What is read of a message that the schema does not know. */
+const nothing: Layout = { fields: {}, at: {}, word: {}, size: 0, encode: () => {}, decode: () => ({}) }
+
 const headerBytes = 4
 const statusBytes = 4
 const hasStatus = (part: Part): boolean => part === 'response' || part === 'delayed'
@@ -86,7 +89,7 @@ function read(part: Part, view: DataView, layout: Layout, version: Version, bare
   const status = view.getInt32(headerBytes, true)
   const bare = status !== 0 || (bareAllowed && view.byteLength === base) // a failure is its status alone
   const body = bare ? { value: {}, end: base, missing: [] } : readBody(view, base, layout)
-  const whole = body.missing.length === 0 && body.end === view.byteLength
+  const whole = status <= 0 && body.missing.length === 0 && body.end === view.byteLength // none is positive
   return { part, layout, version, status, body, whole }
 }
 
@@ -162,13 +165,15 @@ function decoded(
   if ((view.getUint32(0, true) & reservedMask) !== 0) problems.push('header has reserved bits')
   if (told !== undefined && since !== undefined && !existsAt({ since }, told))
     problems.push(`not in version ${dotted(told)}`)
+  if (part === 'delayed' && layout === nothing && name !== undefined) problems.push('has no delayed response')
   if (body.missing.length > 0) problems.push(`ends before ${body.missing[0]}`)
   return {
     ...identity,
     part,
     ...(guessed && { guessed }),
     ...(protocol !== undefined && { protocol }),
-    ...(name !== undefined && { name, version }),
+    ...(name !== undefined && { name }),
+    ...(layout !== nothing && { version }),
     ...(status !== undefined && { status }),
     ...(name !== undefined && { value: body.value }),
     ...(body.entries !== undefined && { entries: body.entries, list: layout.tail?.name ?? '' }),
@@ -176,8 +181,6 @@ function decoded(
     problems,
   }
 }
-
-const nothing: Layout = { fields: {}, at: {}, word: {}, size: 0, encode: () => {}, decode: () => ({}) }
 
 const named = <T extends { readonly id: number }>(all: Readonly<Record<string, T>> = {}, id: number) =>
   Object.entries(all).find(([, one]) => one.id === id)
@@ -205,7 +208,7 @@ export function decodeFrame(bytes: Uint8Array, options: DecodeOptions = {}): Dec
   const known = name && m ? { name, ...(m.since && { since: m.since }) } : {}
   if (type === DELAYED_RESPONSE) {
     const reading = p && m && readMessage(view, p, m, 'delayed', told)
-    return finish(reading ?? read('delayed', view, nothing, 0), reading && known)
+    return finish(reading ?? read('delayed', view, nothing, 0), known)
   }
   if (type !== COMMAND) return finish(read('reserved', view, nothing, 0), known)
   const readAs = (part: 'command' | 'response'): Reading =>
