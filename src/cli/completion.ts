@@ -1,0 +1,68 @@
+// The bash completion script, made from the table. Text only.
+import { type CommandSpec, type OptionSpec, synopsis } from './command.ts'
+import { globalOptions, leadingOptions } from './parse.ts'
+
+const flags = (options: readonly OptionSpec[]): string =>
+  options.flatMap(option => option.flags.match(/(?<=^|\s)--?[A-Za-z][\w-]*/g) ?? []).join(' ')
+
+/** Flags whose value is a file. */
+const fileFlags = (commands: readonly CommandSpec[]): string[] => [
+  ...new Set(
+    [...commands.flatMap(command => command.options), ...globalOptions]
+      .filter(option => /<(file|path)>/.test(option.flags))
+      .map(option => flags([option])),
+  ),
+]
+
+/** Flags with any other value. */
+const valueFlags = (commands: readonly CommandSpec[]): string[] => [
+  ...new Set(
+    commands
+      .flatMap(command => command.options)
+      .filter(option => option.flags.includes('<') && !/<(file|path|domain|name=file)>/.test(option.flags))
+      .map(option => flags([option])),
+  ),
+]
+
+/** A script to be sourced: `source <(scmictl completion)`. */
+export function bashCompletion(commands: readonly CommandSpec[]): string {
+  const cases = commands.map(command => {
+    const domain = /[<[]Domain[>\]]/.test(synopsis(command)) ? 'domains=1' : 'domains='
+    return `    ${command.name}) words='${flags(command.options)}'; ${domain} ;;`
+  })
+  return `# bash completion for scmictl; source it: source <(scmictl completion)
+_scmictl() {
+  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} command= words= domains= i
+  case $prev in
+    ${fileFlags(commands).join('|')}) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --domain) COMPREPLY=($(compgen -W "$(scmictl list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur")); return ;;
+    ${valueFlags(commands).join('|')}) return ;;
+  esac
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case \${COMP_WORDS[i]} in
+      --socket) ((i++)) ;;
+      -*) ;;
+      *) command=\${COMP_WORDS[i]}; break ;;
+    esac
+  done
+  if [[ -z $command ]]; then
+    COMPREPLY=($(compgen -W '${commands.map(({ name }) => name).join(' ')} ${flags([...globalOptions, ...leadingOptions])}' -- "$cur"))
+    return
+  fi
+  case $command in
+${cases.join('\n')}
+    *) return ;;
+  esac
+  if [[ $cur == -* ]]; then
+    COMPREPLY=($(compgen -W "$words ${flags(globalOptions)}" -- "$cur"))
+  elif [[ $command == help ]]; then
+    COMPREPLY=($(compgen -W '${commands.map(({ name }) => name).join(' ')}' -- "$cur"))
+  elif [[ -n $domains ]]; then
+    COMPREPLY=($(compgen -W "$(scmictl list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur"))
+  else
+    COMPREPLY=($(compgen -f -- "$cur"))
+  fi
+}
+complete -F _scmictl scmictl
+`
+}

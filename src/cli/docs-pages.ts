@@ -1,0 +1,54 @@
+// The generated pages: which there are, how each is made, and whether it is stale.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { errorText } from '../errors.ts'
+import { commands } from './commands.ts'
+import { scmictlPage } from './docs-scmictl.ts'
+
+/** A file that is generated, in whole or between markers. */
+interface Page {
+  /** Relative to the root of the repository. */
+  readonly path: string
+  /** The file as it should be, from the file as it is; undefined when there is none yet. */
+  readonly make: (before: string | undefined) => string
+}
+
+const pages: readonly Page[] = [{ path: 'docs/scmictl.md', make: () => scmictlPage(commands) }]
+
+/** `text` with `inner` between the two marker lines. Throws when they are not there, once each and in order. */
+export function between(text: string, begin: string, end: string, inner: string): string {
+  const from = text.indexOf(begin)
+  const to = text.indexOf(end)
+  if (from < 0 || to < from || text.indexOf(begin, from + 1) >= 0 || text.indexOf(end, to + 1) >= 0)
+    throw new Error(`expected ${begin} and ${end}, once each and in this order`)
+  return `${text.slice(0, from + begin.length)}\n${inner.trim()}\n${text.slice(to)}`
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/**
+ * Writes every page under `root`, or with `check` only compares.
+ * @returns a line for each page that is stale or cannot be made; none when all is well
+ */
+export function generate(root: string, check: boolean): string[] {
+  const lines: string[] = []
+  for (const { path, make } of pages) {
+    const before = read(join(root, path))
+    try {
+      const after = make(before)
+      if (after === before) continue
+      if (check) lines.push(`${path}: ${before === undefined ? 'missing' : 'stale'}; run npm run docs`)
+      else writeFileSync(join(root, path), after)
+    } catch (error) {
+      lines.push(`${path}: ${errorText(error)}`)
+    }
+  }
+  return lines
+}

@@ -1,0 +1,168 @@
+// Commands that change what domains hold: domain-add, domain-remove, device-attach, device-detach.
+import { readFileSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { checkSocketPath } from '../config/paths.ts'
+import { readDeviceTree } from '../dt/fdt.ts'
+import { maxBlobBytes } from '../dt/fdt-header.ts'
+import { errorText, MediatorError } from '../errors.ts'
+import type { DomainSpec, GuestLinkSpec, Outcome } from '../lifecycle/views.ts'
+import { type CommandSpec, type Context, integer, UsageError } from './command.ts'
+import { protocolName } from './show-commands.ts'
+
+interface AddOptions {
+  readonly dtb: string
+  readonly domid?: number
+  readonly agentId?: number
+  readonly trapSocket?: string
+  readonly smcId?: number
+  readonly messageSocket?: string
+}
+
+export const domainAdd: CommandSpec<AddOptions> = {
+  name: 'domain-add',
+  args: '<NAME>',
+  usage:
+    '<NAME> --dtb FILE [--domid N] [--agent-id N] (--trap-socket PATH [--smc-id ID] | --message-socket PATH)',
+  summary: 'Add a domain: give it an agent id and the devices of its partial device tree.',
+  details: [
+    'The tree is the one that xl passes to the guest as device_tree=. What it passes through is granted as a whole or not at all.',
+    'The daemon makes the socket and listens there: the hypervisor side of the guest connects to it. A relative path is taken from the current directory.',
+  ],
+  examples: [
+    [
+      'scmictl domain-add guest-a --dtb guest-a.dtb --trap-socket /run/scmid/guest-a.sock',
+      'Add guest-a with the first free agent id.',
+    ],
+    [
+      'scmictl -N domain-add guest-a --dtb guest-a.dtb --message-socket a.sock',
+      'Only show what would be granted.',
+    ],
+  ],
+  options: [
+    { flags: '--dtb <file>', summary: "The guest's partial device tree blob.", required: true },
+    { flags: '--domid <n>', summary: "The hypervisor's number of the domain.", parse: integer(0, 0x7fef) },
+    {
+      flags: '--agent-id <n>',
+      summary: 'The SCMI agent id it shall have; else the first free one.',
+      parse: integer(1, 0xfffffffe),
+    },
+    { flags: '--trap-socket <path>', summary: 'Where its trapped calls and its shared memory come from.' },
+    {
+      flags: '--smc-id <id>',
+      summary: "Function id of its calls, where not the configuration's.",
+      parse: integer(1, 0xffffffff),
+    },
+    { flags: '--message-socket <path>', summary: 'Where its frames come from, without shared memory.' },
+  ],
+  modifies: true,
+  daemon: 'yes',
+  async run(context) {
+    const { options, args, client, globals } = context
+    const name = args[0] ?? ''
+    const dtb = readTree(options.dtb)
+    const spec: DomainSpec = {
+      name,
+      dtb,
+      dtbPath: resolve(options.dtb),
+      link: linkOf(options),
+      ...(options.domid === undefined ? {} : { domid: options.domid }),
+      ...(options.agentId === undefined ? {} : { agentId: options.agentId }),
+    }
+    return tell(context, await client().addDomain(spec, globals))
+  },
+}
+
+function linkOf({ trapSocket, messageSocket, smcId }: AddOptions): GuestLinkSpec {
+  if ((trapSocket === undefined) === (messageSocket === undefined))
+    throw new UsageError(
+      `'scmictl domain-add' requires ${trapSocket === undefined ? 'a link' : 'one link'}: --trap-socket PATH or --message-socket PATH.`,
+    )
+  if (trapSocket === undefined) {
+    if (smcId !== undefined)
+      throw new UsageError("'scmictl domain-add' --smc-id: goes with --trap-socket only.")
+    return { kind: 'message-socket', path: checkSocketPath(resolve(messageSocket ?? '')) }
+  }
+  const path = checkSocketPath(resolve(trapSocket))
+  return { kind: 'trap-socket', path, ...(smcId === undefined ? {} : { smcId }) }
+}
+
+/** The blob, read as a tree once here, so that what is wrong with it is told with the name of the file. */
+function readTree(file: string): Uint8Array {
+  let bytes: Uint8Array
+  try {
+    const { size } = statSync(file)
+    if (size > maxBlobBytes) throw new Error(`is larger than ${maxBlobBytes} bytes`)
+    bytes = readFileSync(file)
+  } catch (cause) {
+    throw new MediatorError('SYSTEM', `${file}: ${errorText(cause)}`, { cause, path: file })
+  }
+  readDeviceTree(bytes, file)
+  return bytes
+}
+
+export const domainRemove: CommandSpec = {
+  name: 'domain-remove',
+  args: '<Domain>',
+  summary: 'Remove a domain: take back its devices, reset its agent id and close its link.',
+  options: [],
+  modifies: true,
+  daemon: 'yes',
+  async run(context) {
+    const { args, client, globals } = context
+    return tell(context, await client().removeDomain(args[0] ?? '', globals))
+  },
+}
+
+const deviceDetails = [
+  'A device is a node path of the host tree, its last component, or an SCMI device id.',
+] as const
+
+export const deviceAttach: CommandSpec = {
+  name: 'device-attach',
+  args: '<Domain> <device>',
+  summary: 'Give a device with all its SCMI resources to a domain.',
+  details: deviceDetails,
+  examples: [['scmictl device-attach guest-a /soc/i2c@e6510000', 'Give the I2C controller to guest-a.']],
+  options: [],
+  modifies: true,
+  daemon: 'yes',
+  async run(context) {
+    const { args, client, globals } = context
+    return tell(context, await client().attachDevice(args[0] ?? '', args[1] ?? '', globals))
+  },
+}
+
+export const deviceDetach: CommandSpec = {
+  name: 'device-detach',
+  args: '<Domain> <device>',
+  summary: 'Take a device with its SCMI resources from a domain.',
+  details: deviceDetails,
+  options: [],
+  modifies: true,
+  daemon: 'yes',
+  async run(context) {
+    const { args, client, globals } = context
+    return tell(context, await client().detachDevice(args[0] ?? '', args[1] ?? '', globals))
+  },
+}
+
+/** Success is silent; a dry run and -v tell what it comes to, and warnings go to stderr. */
+function tell({ out, globals }: Context, outcome: Outcome): number {
+  for (const { severity, node, text, code } of outcome.problems)
+    out.warn(`${severity}: ${node === undefined ? '' : `${node}: `}${text} (${code})`)
+  if (out.json) out.data(outcome)
+  else if (outcome.dryRun || globals.verbose) {
+    out.line(
+      `${outcome.domain}: agent ${outcome.agentId}${outcome.dryRun ? ' (dry run, nothing was done)' : ''}`,
+    )
+    for (const { node, protocol, id, property } of outcome.granted)
+      out.line(`  grant ${protocolName(protocol)} ${id} (${node} ${property})`)
+    for (const { node, protocol, id, property } of outcome.revoked)
+      out.line(`  revoke ${protocolName(protocol)} ${id} (${node} ${property})`)
+    for (const { agentId, deviceId, allow } of outcome.permissionCommands)
+      out.line(
+        `  BASE_SET_DEVICE_PERMISSIONS agent_id=${agentId} device_id=${deviceId} flags=${allow ? 1 : 0}`,
+      )
+  }
+  return outcome.problems.some(problem => problem.severity === 'error') ? 1 : 0
+}
