@@ -1,6 +1,7 @@
 // Clocks: their rates, parents, extended values, and who keeps them running. Physical state; no message.
 import type { ClockConfig } from './config.ts'
 import { DescribedValues } from './described-values.ts'
+import { agentIndex } from './numbering.ts'
 
 const none = -1
 
@@ -37,7 +38,10 @@ export class ClockState {
     this.#view = new Uint8Array(clocks.length * agents)
     this.#enables = new Uint16Array(clocks.length)
     this.#holds = new Uint16Array(clocks.length)
-    for (const clock of clocks) if (clock.alwaysOn) this.#hold(clock.id)
+    for (const clock of clocks) {
+      if (clock.alwaysOn) this.#hold(clock.id)
+      for (const id of clock.enabledBy) this.enable(agentIndex(id), clock.id, 1)
+    }
   }
 
   /** Hz. */

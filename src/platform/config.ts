@@ -77,6 +77,7 @@ const power = Type.Object(
           name,
           set: Type.Enum(['none', 'sync', 'async', 'both'], { default: 'sync' }),
           alwaysOn: flag('The platform itself holds the domain on.'),
+          onBy: agentIds('Agents that hold the domain on at boot.', { default: [] }),
           notify: flag('POWER_STATE_CHANGED can be subscribed to.', true),
           requestedNotify: flag('POWER_STATE_CHANGE_REQUESTED can be subscribed to.', true),
         },
@@ -177,6 +178,7 @@ const clock = Type.Object(
             Type.Integer({ minimum: 0, description: 'Hz at boot; the lowest if left out.' }),
           ),
           alwaysOn: flag('The platform itself keeps the clock running.'),
+          enabledBy: agentIds('Agents that have the clock enabled at boot.', { default: [] }),
           enableDelayUs: word(),
           parents: Type.Array(id(), {
             uniqueItems: true,
@@ -301,6 +303,7 @@ const voltage = Type.Object(
           ),
           level: Type.Optional(microvolt),
           alwaysOn: flag('The platform itself holds the domain on.'),
+          onBy: agentIds('Agents that hold the domain on at boot.', { default: [] }),
           modes: Type.Array(Type.Integer({ minimum: 8, maximum: 15 }), {
             default: [],
             description: "The implementation's own modes beside ON and OFF.",

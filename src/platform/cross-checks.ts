@@ -67,6 +67,18 @@ function* agents(config: PlatformConfig): Faults {
   }
   const references: [string, readonly number[]][] = [
     ['system.agents', config.system?.agents ?? []],
+    ...(config.power?.domains ?? []).map((d, i): [string, readonly number[]] => [
+      `power.domains[${i}].onBy`,
+      d.onBy,
+    ]),
+    ...(config.voltage?.domains ?? []).map((d, i): [string, readonly number[]] => [
+      `voltage.domains[${i}].onBy`,
+      d.onBy,
+    ]),
+    ...(config.clock?.clocks ?? []).map((c, i): [string, readonly number[]] => [
+      `clock.clocks[${i}].enabledBy`,
+      c.enabledBy,
+    ]),
     ...(config.clock?.clocks ?? []).flatMap((clock, c) =>
       clock.restrict.map((r, i): [string, readonly number[]] => [
         `clock.clocks[${c}].restrict[${i}].agents`,

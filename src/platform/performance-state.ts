@@ -4,7 +4,7 @@ import type { PerformanceConfig } from './config.ts'
 /**
  * Levels here are values, never indices. Every agent has its own limits; what is in force is their intersection, and
  * where two agents' limits do not meet, the lower maximum wins (heat is worse than slowness). The level is the last
- * writer's, kept within the limits.
+ * writer's, moved into the limits when they change; as in SCP-firmware, it stays there when they widen again.
  */
 export class PerformanceState {
   readonly count: number
@@ -15,8 +15,6 @@ export class PerformanceState {
   readonly #ownMin: Uint32Array
   readonly #max: Uint32Array
   readonly #min: Uint32Array
-  /** What was asked for last: taken up again when limits widen. */
-  readonly #wanted: Uint32Array
   readonly #level: Uint32Array
   /** Index of the agent whose level is in force; -1 for the platform's. */
   readonly #setBy: Int16Array
@@ -31,7 +29,6 @@ export class PerformanceState {
     this.#max = new Uint32Array(domains.length)
     this.#min = new Uint32Array(domains.length)
     this.#initial = Uint32Array.from(domains, (d, i) => d.initial ?? this.highest(i))
-    this.#wanted = Uint32Array.from(this.#initial)
     this.#level = Uint32Array.from(this.#initial)
     this.#setBy = new Int16Array(domains.length).fill(-1)
     for (let domain = 0; domain < domains.length; domain++) {
@@ -79,7 +76,7 @@ export class PerformanceState {
   }
 
   setLevel(agent: number, domain: number, level: number): void {
-    this.#wanted[domain] = level
+    this.#level[domain] = level
     this.#setBy[domain] = agent
     this.#settle(domain)
   }
@@ -89,7 +86,7 @@ export class PerformanceState {
     this.#widen(agent, domain)
     if (this.#setBy[domain] === agent) {
       this.#setBy[domain] = -1
-      this.#wanted[domain] = this.#initial[domain] as number
+      this.#level[domain] = this.#initial[domain] as number
     }
     this.#settle(domain)
   }
@@ -118,8 +115,7 @@ export class PerformanceState {
   /** The lowest level that is as fast as wanted and within the limits; else the fastest within them. */
   #within(domain: number, max: number, min: number): number {
     const levels = this.levels[domain] as Uint32Array
-    const asked = this.#wanted[domain] as number
-    const wanted = Math.min(max, Math.max(min, asked))
+    const wanted = Math.min(max, Math.max(min, this.#level[domain] as number))
     let slower = levels[0] as number
     for (let i = 0; i < levels.length; i++) {
       const level = levels[i] as number

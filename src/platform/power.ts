@@ -7,7 +7,7 @@ import type { PowerConfig } from './config.ts'
 import { Subscriptions } from './events.ts'
 import { flags, type Implementation, type Shared, subscribe } from './implementation.ts'
 import { Names } from './names.ts'
-import { agentIdOf } from './numbering.ts'
+import { agentIdOf, agentIndex } from './numbering.ts'
 import { Votes } from './votes.ts'
 import { arg, argBits, out, outBits } from './words.ts'
 
@@ -29,12 +29,16 @@ const CHANGE_REQUESTED = protocol.notifications.POWER_STATE_CHANGE_REQUESTED
 const stateWord = (wish: number): number => (wish === 0 ? POWER_OFF : POWER_ON)
 
 /** The state of the domains of a platform file. */
-export const powerVotes = (config: PowerConfig | undefined, agents: number): Votes =>
-  new Votes(
-    flags(config?.domains ?? [], d => d.alwaysOn),
+export function powerVotes(config: PowerConfig | undefined, agents: number): Votes {
+  const domains = config?.domains ?? []
+  const votes = new Votes(
+    flags(domains, d => d.alwaysOn),
     agents,
     config?.sharing ?? 'votes',
   )
+  for (const { id, onBy } of domains) for (const agent of onBy) votes.ask(agentIndex(agent), id, 1)
+  return votes
+}
 
 export function powerProtocol(
   { domains }: PowerConfig,

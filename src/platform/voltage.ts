@@ -7,6 +7,7 @@ import type { VoltageConfig } from './config.ts'
 import { DescribedValues } from './described-values.ts'
 import type { Implementation } from './implementation.ts'
 import { Names } from './names.ts'
+import { agentIndex } from './numbering.ts'
 import { Votes } from './votes.ts'
 import { arg, argBits, out, outBits, shiftOf } from './words.ts'
 
@@ -43,6 +44,7 @@ export class VoltageState {
       agents,
       config?.sharing ?? 'votes',
     )
+    for (const { id, onBy } of domains) for (const agent of onBy) this.votes.ask(agentIndex(agent), id, ON)
   }
 
   /** µV. */

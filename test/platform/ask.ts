@@ -1,0 +1,97 @@
+// Asks a Platform in hex. A helper of the platform's tests; its own arithmetic, so that no codec is its own judge.
+import { readFileSync } from 'node:fs'
+import type { Frame } from '../../src/platform/call.ts'
+import { loadPlatform, parsePlatform } from '../../src/platform/load.ts'
+import { Platform, type PlatformParts } from '../../src/platform/platform.ts'
+
+export const examplePath = new URL('../../fixtures/example/platform.yaml', import.meta.url).pathname
+const exampleText = readFileSync(examplePath, 'utf8')
+
+export const newFrame = (bytes = 128): Frame => {
+  const memory = new ArrayBuffer(bytes)
+  return { bytes: new Uint8Array(memory), words: new Uint32Array(memory), ints: new Int32Array(memory) }
+}
+
+/** A header word: message in 7:0, type in 9:8, protocol in 17:10, token in 27:18. */
+export const word = (protocol: number, message: number, token = 0, type = 0): number =>
+  message + type * 0x100 + protocol * 0x400 + token * 0x4_0000
+
+/** Little-endian hex of 32-bit words. */
+export const hex = (...words: number[]): string => {
+  const bytes = Buffer.alloc(words.length * 4)
+  for (const [i, w] of words.entries()) bytes.writeUInt32LE(w >>> 0, i * 4)
+  return bytes.toString('hex')
+}
+
+/** The bytes of a name in a field of 16. */
+export const name16 = (name: string): string => Buffer.from(name.slice(0, 15)).toString('hex').padEnd(32, '0')
+export const name64 = (name: string): string => Buffer.from(name).toString('hex').padEnd(128, '0')
+
+export interface Sent {
+  readonly channel: number
+  readonly frame: string
+}
+
+/** A platform and a way to ask it. `events` collects what it sent of its own accord. */
+export class Asked {
+  readonly platform: Platform
+  readonly events: Sent[] = []
+  readonly #frame = newFrame(4096)
+
+  constructor(platform: Platform) {
+    this.platform = platform
+  }
+
+  /** The whole response to a whole command, both in hex. What the response does not fill is poisoned first. */
+  raw(channel: number, command: string): string {
+    const bytes = Buffer.from(command, 'hex')
+    this.#frame.bytes.fill(0xee)
+    this.#frame.bytes.set(bytes)
+    const length = this.platform.handle(channel, this.#frame, bytes.length)
+    const response = Buffer.from(this.#frame.bytes.subarray(0, length)).toString('hex')
+    this.platform.flush((to, frame, n) => {
+      this.events.push({ channel: to, frame: Buffer.from(frame.subarray(0, n)).toString('hex') })
+    })
+    return response
+  }
+
+  /** Asks with a payload of words; the response's header is checked and left out: status and what follows. */
+  ask(channel: number, protocol: number, message: number, ...payload: number[]): string {
+    const response = this.raw(channel, hex(word(protocol, message, 0x155), ...payload))
+    if (!response.startsWith(hex(word(protocol, message, 0x155))))
+      throw new Error(`the response's header is not the command's: ${response}`)
+    return response.slice(8)
+  }
+
+  /** The status alone. */
+  status(channel: number, protocol: number, message: number, ...payload: number[]): number {
+    return Buffer.from(this.ask(channel, protocol, message, ...payload), 'hex').readInt32LE(0)
+  }
+
+  /** The words after the status; throws unless it is SUCCESS. */
+  words(channel: number, protocol: number, message: number, ...payload: number[]): number[] {
+    const response = Buffer.from(this.ask(channel, protocol, message, ...payload), 'hex')
+    if (response.readInt32LE(0) !== 0) throw new Error(`status ${response.readInt32LE(0)}`)
+    return Array.from({ length: response.length / 4 - 1 }, (_, i) => response.readUInt32LE(4 + 4 * i))
+  }
+
+  /** The events since the last call. */
+  takeEvents(): Sent[] {
+    return this.events.splice(0)
+  }
+}
+
+/** The example machine, with the file's text changed where a test wants it otherwise. */
+export function example(edit: (text: string) => string = text => text, parts: PlatformParts = {}): Asked {
+  return new Asked(new Platform(parsePlatform(edit(exampleText), 'platform.yaml'), parts))
+}
+
+/** A platform from a YAML text. */
+export const platformOf = (yaml: string, parts: PlatformParts = {}): Asked =>
+  new Asked(new Platform(parsePlatform(yaml, 'platform.yaml'), parts))
+
+/** A platform from a file beside the tests. */
+export const platformFrom = (file: string): Asked =>
+  new Asked(new Platform(loadPlatform(new URL(file, import.meta.url).pathname)))
+
+export { exampleText }
