@@ -9,7 +9,8 @@ import { maxGuests } from '../mediator/guest.ts'
 import type { RelayPort } from '../mediator/relay-port.ts'
 import { compileGrants, type Grants } from '../permissions/grants.ts'
 import { plan, planHostDevice } from '../permissions/plan.ts'
-import type { PlanDevice, PlanInput } from '../permissions/plan-shape.ts'
+import { sharedText } from '../permissions/plan-checks.ts'
+import type { Plan, PlanDevice, PlanInput } from '../permissions/plan-shape.ts'
 import type { Tenant } from './audit-names.ts'
 import type { AuditTrail } from './audit-trail.ts'
 import {
@@ -43,6 +44,13 @@ export interface LifecycleParts {
   readonly tenants: Map<number, Tenant>
 }
 
+/** Problems between domains, which the plan finds in trees and the lifecycle in what is held. */
+const betweenDomains: ReadonlySet<string> = new Set([
+  'domain-name',
+  'agent-repeated',
+  'device-passed-twice',
+  'device-id-twice',
+])
 const nameForm = /^[A-Za-z0-9][A-Za-z0-9._:+-]{0,62}$/
 
 export class Lifecycle {
@@ -166,10 +174,10 @@ export class Lifecycle {
       tree: readDeviceTree(spec.dtb, spec.dtbPath ?? `${spec.name}.dtb`),
       agentId: spec.agentId,
     }
-    const { domains, problems } = plan(host, [input])
+    const { domains, problems } = this.#planned(host, input)
     const errors = problems.filter(({ severity }) => severity === 'error')
     if (errors.length > 0) throw new MediatorError('PLAN_REFUSED', errors.map(({ text }) => text).join('; '))
-    const own = (domains[0]?.devices ?? []).map(device => ({
+    const own = (domains.at(-1)?.devices ?? []).map(device => ({
       plan: device,
       own: true,
       attached: !detached.includes(devicePath(device)),
@@ -338,6 +346,20 @@ export class Lifecycle {
       this.#parts.log('error', text)
       this.problems.set(`domain ${domain.spec.name}`, text)
     })
+  }
+
+  /** The plan of all domains with this one added; of its problems, those that are this one's. */
+  #planned(host: DeviceTree, input: PlanInput): Pick<Plan, 'domains' | 'problems'> {
+    const whole = plan(host, [...this.domains.map(domain => domain.input), input])
+    const shared = whole.shared.filter(({ holders }) => holders.includes(input.name)).map(sharedText)
+    return {
+      domains: whole.domains,
+      // Who has a device or an id now is looked at apart: a domain may have given back what its tree names.
+      problems: whole.problems.filter(
+        ({ domain, code, text }) =>
+          (domain === input.name && !betweenDomains.has(code)) || shared.includes(text),
+      ),
+    }
   }
 
   #quarantine(agentId: number, reason: string): void {

@@ -73,6 +73,7 @@ const c = {
     offset: number,
   ) => number,
   close: lib.func('close', int, [int]) as (fd: Int) => number,
+  flock: lib.func('flock', int, [int, int]) as (fd: Int, operation: Int) => number,
   shutdown: lib.func('shutdown', int, [int, int]) as (fd: Int, how: Int) => number,
   getsockopt: lib.func('getsockopt', int, [int, int, int, address, address]) as (
     fd: Int,
@@ -218,6 +219,8 @@ export function pwrite(fd: number, from: number, length: number, offset: number)
 /** Closes an fd. Never repeated: Linux has freed the number even when it reports EINTR. */
 export const close = (fd: number): number => orErrno(c.close(fd))
 export const shutdown = (fd: number, how: number): number => orErrno(c.shutdown(fd, how))
+/** Advisory lock of a whole open file: LOCK_ bits. The kernel gives it back when the process dies. */
+export const flock = (fd: number, operation: number): number => orErrno(c.flock(fd, operation))
 
 /** Reads a socket option to `to`; the 32-bit word at `length` holds the room and then the size. */
 export const getsockopt = (fd: number, level: number, name: number, to: number, length: number): number =>

@@ -198,10 +198,10 @@ export function sharedResources(
     .filter(entry => entry.holders.size > 1)
     .sort((a, b) => a.protocol - b.protocol || a.id - b.id)
     .map(({ protocol, id, holders: names }) => ({ protocol, id, holders: [...names] }))
-  for (const { protocol, id, holders: names } of shared)
-    problems.add(
-      'resource-shared',
-      `resource ${id} of protocol 0x${protocol.toString(16)} is reached by ${names.join(' and ')}: their votes decide`,
-    )
+  for (const each of shared) problems.add('resource-shared', sharedText(each))
   return shared
 }
+
+/** What a shared resource means, in a sentence. */
+export const sharedText = ({ protocol, id, holders }: SharedResource): string =>
+  `resource ${id} of protocol 0x${protocol.toString(16)} is reached by ${holders.join(' and ')}: their votes decide`

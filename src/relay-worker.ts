@@ -1,0 +1,94 @@
+// The relay thread's program: builds the concrete parts, serves until told to stop. Never returns to its event loop.
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import type { ScmidConfig } from './config/scmid.ts'
+import { errorText } from './errors.ts'
+import { EmbeddedLink } from './firmware-link/embedded/embedded-link.ts'
+import type { FirmwareHandler, FirmwareLink } from './firmware-link/firmware-link.ts'
+import type { FrameHandler, GuestLink } from './guest-link/guest-link.ts'
+import { MessageSocketLink } from './guest-link/message-socket/message-socket.ts'
+import { TrapSocketLink } from './guest-link/trap-socket/trap-socket.ts'
+import { Relay } from './mediator/relay.ts'
+import type { GuestOpening } from './mediator/relay-port.ts'
+import { carried, type FromRelay, type ToRelay } from './mediator/relay-thread.ts'
+import { Reactor } from './native/reactor.ts'
+import { loadPlatform } from './platform/load.ts'
+import { Platform } from './platform/platform.ts'
+
+/** What the main thread starts this program with. */
+export interface RelayData {
+  readonly firmware: ScmidConfig['firmware']
+  readonly maxMessageBytes: number
+  readonly audit: SharedArrayBuffer
+  readonly counters: SharedArrayBuffer
+}
+
+const port = parentPort
+if (port === null) throw new Error('relay-worker runs as a worker thread of scmid')
+const { firmware, maxMessageBytes, audit, counters } = workerData as RelayData
+
+const say = (message: FromRelay): void => port.postMessage(message)
+const log = (level: 'info' | 'warn' | 'error', text: string): void => say({ log: { level, text } })
+
+/** Ours, not a guest's: the link answers GENERIC_ERROR if it can, and the others go on. */
+const reactor = new Reactor((_source, error) =>
+  log('error', `internal error: ${error instanceof Error ? error.stack : errorText(error)}`),
+)
+
+function makeLink(guest: GuestOpening, handler: FrameHandler): GuestLink {
+  const { link, slot } = guest
+  const parts = {
+    reactor,
+    handler,
+    log: (level: 'info' | 'warn' | 'error', text: string) => log(level, `${guest.name}: ${text}`),
+  }
+  const options = { path: link.path, maxMessageBytes: guest.maxMessageBytes, guest: slot }
+  switch (link.kind) {
+    case 'trap-socket':
+      return new TrapSocketLink({ ...options, smcId: link.smcId ?? guest.smcId }, parts)
+    case 'message-socket':
+      return new MessageSocketLink(options, parts)
+  }
+}
+
+/** The virtual SCP, with every channel as wide as a guest's, so that lists fit. */
+function makeFirmware(handler: FirmwareHandler): FirmwareLink {
+  const config = loadPlatform(firmware.platform)
+  const channels =
+    config.channels ?? config.agents.map(({ id }) => ({ agent: id, maxMessageBytes, p2a: false }))
+  const wide = channels.map(each => ({
+    ...each,
+    maxMessageBytes: Math.max(each.maxMessageBytes, maxMessageBytes),
+  }))
+  const link = new EmbeddedLink(new Platform({ ...config, channels: wide }))
+  link.open(handler)
+  return link
+}
+
+const relay = new Relay({
+  reactor,
+  makeFirmware,
+  makeLink,
+  audit,
+  counters,
+  expireMs: Math.max(1, Math.min(10, firmware.deadlineMs / 2)),
+})
+
+reactor.onWake = () => {
+  for (
+    let received = receiveMessageOnPort(port);
+    received !== undefined;
+    received = receiveMessageOnPort(port)
+  ) {
+    const message = received.message as ToRelay
+    if ('stop' in message) return reactor.stop()
+    const { id, command } = message
+    relay.execute(command, (error, result) =>
+      say(error === undefined ? { id, result } : { id, error: carried(error) }),
+    )
+  }
+}
+say({ ready: { wakeFd: reactor.wakeFd } })
+reactor.run()
+relay.close()
+reactor.close()
+port.close()
