@@ -1,9 +1,10 @@
 // The protocol tables of README and docs/protocols.md in Markdown, made from the schema. Text only, reads nothing else.
 import { base } from '../scmi/base.ts'
 import { NEGOTIATE_PROTOCOL_VERSION, PROTOCOL_MESSAGE_ATTRIBUTES, PROTOCOL_VERSION } from '../scmi/common.ts'
-import { protocols } from '../scmi/protocols.ts'
+import { protocols, releases } from '../scmi/protocols.ts'
 import {
   type AnyMessage,
+  type Field,
   formAt,
   type Placeholder,
   type Protocol,
@@ -29,7 +30,7 @@ export function protocolTable(): string {
         p.name,
         hex(p.id),
         p.versions.map(v => dotted(v.version)).join(', '),
-        `${p.versions[0]?.release} to 3.2`,
+        `${p.versions[0]?.release} to ${releases.at(-1)}`,
         `${Object.keys(p.messages).length}`,
         `${Object.keys(p.notifications).length}`,
       ),
@@ -42,10 +43,10 @@ export function protocolTable(): string {
 function own(p: Protocol, m: AnyMessage): string {
   if (p.id === base.id) return m.privileged ? 'denied' : 'local'
   if (m.id === PROTOCOL_VERSION || m.id === NEGOTIATE_PROTOCOL_VERSION) return 'local'
-  if (m.id === PROTOCOL_MESSAGE_ATTRIBUTES)
-    return 'forwarded; what is never for guests is NOT_FOUND, answered here'
   if (m.privileged) return 'NOT_SUPPORTED, answered here'
   const ways: string[] = []
+  if (m.id === PROTOCOL_MESSAGE_ATTRIBUTES)
+    ways.push('forwarded', 'what is never for guests is NOT_FOUND, answered here')
   if (m.votes !== undefined) ways.push('votes')
   if (m.exclusive === true) ways.push('exclusive')
   if (typeof m.exclusive === 'object')
@@ -55,18 +56,23 @@ function own(p: Protocol, m: AnyMessage): string {
   if (m.async !== undefined) ways.push('asynchronous needs a way back (P2A)')
   if (m.view !== undefined) ways.push('shows its own vote')
   if (m.lists !== undefined) ways.push('descriptors of others are blanked')
-  const hidden = hiddenOf(p, m)
-  if (hidden.length > 0) ways.push(`blanked: ${hidden.map(name => `\`${name}\``).join(', ')}`)
+  const hidden = fieldsWhere(p, m, field => (field.role === 'hidden' ? all32 : (field.hidden ?? 0)))
+  if (hidden.length > 0) ways.push(`blanked: ${hidden.join(', ')}`)
+  const promises = fieldsWhere(p, m, field => field.p2a ?? 0)
+  if (promises.length > 0) ways.push(`blanked without a way back: ${promises.join(', ')}`)
   return ways.join('; ')
 }
 
-/** Response fields that guests never see, and bits that they never see set. */
-function hiddenOf(p: Protocol, m: AnyMessage): string[] {
+const all32 = 0xffff_ffff
+
+/** Response fields all of whose bits `maskOf` names, and ranges of bits that it names. */
+function fieldsWhere(p: Protocol, m: AnyMessage, maskOf: (field: Field<unknown>) => number): string[] {
   const { response } = formAt(m, p.versions.at(-1)?.version ?? 0)
   return Object.entries(response.fields).flatMap(([name, field]) => {
-    if (field.role === 'hidden') return [name]
-    const masks = Object.entries((field as { mask?: Readonly<Record<string, number>> }).mask ?? {})
-    return masks.filter(([, mask]) => (mask & (field.hidden ?? 0)) !== 0).map(([bits]) => bits)
+    const mask = maskOf(field)
+    if (mask === all32) return [`\`${name}\``]
+    const ranges = Object.entries((field as { mask?: Readonly<Record<string, number>> }).mask ?? {})
+    return ranges.filter(([, bits]) => (bits & mask) !== 0).map(([range]) => `\`${range}\``)
   })
 }
 
