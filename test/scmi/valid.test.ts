@@ -84,5 +84,6 @@ test.each([
   'protocol 0x%x %s %s at 0x%x: 0x%x is %s, %s',
   (protocol, message, field, version, word, expected, _why: string) => {
     expect(valid(protocol, message, field, version, word)).toBe(expected)
+    expect(valid(protocol, message, field, version, word | 0)).toBe(expected) // read as signed, the same
   },
 )
