@@ -1,6 +1,7 @@
 // Asks a Platform in hex. A helper of the platform's tests; its own arithmetic, so that no codec is its own judge.
 import { readFileSync } from 'node:fs'
 import type { Frame } from '../../src/platform/call.ts'
+import type { PlatformConfig } from '../../src/platform/config.ts'
 import { loadPlatform, parsePlatform } from '../../src/platform/load.ts'
 import { Platform, type PlatformParts } from '../../src/platform/platform.ts'
 
@@ -81,14 +82,22 @@ export class Asked {
   }
 }
 
+const parsed = new Map<string, PlatformConfig>()
+/** A platform never changes its configuration: one parse serves all platforms from the same text. */
+function configOf(text: string): PlatformConfig {
+  const config = parsed.get(text) ?? parsePlatform(text, 'platform.yaml')
+  parsed.set(text, config)
+  return config
+}
+
 /** The example machine, with the file's text changed where a test wants it otherwise. */
 export function example(edit: (text: string) => string = text => text, parts: PlatformParts = {}): Asked {
-  return new Asked(new Platform(parsePlatform(edit(exampleText), 'platform.yaml'), parts))
+  return new Asked(new Platform(configOf(edit(exampleText)), parts))
 }
 
 /** A platform from a YAML text. */
 export const platformOf = (yaml: string, parts: PlatformParts = {}): Asked =>
-  new Asked(new Platform(parsePlatform(yaml, 'platform.yaml'), parts))
+  new Asked(new Platform(configOf(yaml), parts))
 
 /** A platform from a file beside the tests. */
 export const platformFrom = (file: string): Asked =>
