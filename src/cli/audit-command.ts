@@ -42,7 +42,7 @@ export const audit: CommandSpec<AuditOptions> = {
     { flags: '--domain <domain>', summary: 'Only records of this domain.' },
     {
       flags: '--decision <word>',
-      summary: `Only this decision: ${decisions.join(', ')}.`,
+      summary: `One of ${decisions.join(', ')}.`,
       parse: oneOf(decisions),
     },
     {
@@ -113,21 +113,24 @@ async function show(context: Context<AuditOptions>, file: string | undefined): P
     ...(decision === undefined ? {} : { decision }),
     ...(since === undefined ? {} : { since }),
   }
-  let broken = 0
+  const broken = new Set<string>()
   const onBroken = (where: string, line: number, text: string): void => {
-    broken++
-    out.warn(`${where}:${line}: ${text}`)
+    const told = `${where}:${line}: ${text}`
+    if (!broken.has(told)) out.warn(told)
+    broken.add(told)
   }
   const print = (record: AuditRecord): void => (out.json ? out.data(record) : out.line(formatRecord(record)))
   if (options.follow === true) {
+    const count = options.n ?? followTail
     let last = 0
-    for (const record of await tail(path, options.n ?? followTail, filter, onBroken)) {
+    for (const record of await tail(path, count, filter, onBroken)) {
       print(record)
       last = record.sequence
     }
     // From the start, so that nothing between the two is missed; what was printed is known by its number.
     const { signal } = new AbortController()
-    for await (const record of followAudit(path, filter, { signal, from: last === 0 ? 'now' : 'start' }))
+    const from = count === 0 ? 'now' : 'start'
+    for await (const record of followAudit(path, filter, { signal, from, onBroken }))
       if (record.sequence > last) print(record)
     return 0
   }
@@ -137,7 +140,7 @@ async function show(context: Context<AuditOptions>, file: string | undefined): P
   } else {
     for await (const record of queryAudit(path, filter, { onBroken })) print(record)
   }
-  return broken === 0 ? 0 : 1
+  return broken.size === 0 ? 0 : 1
 }
 
 /** The newest records; none yet where there is no log yet. */

@@ -41,8 +41,8 @@ export async function runScmictl(argv: readonly string[], world: World): Promise
       return 1
     }
     command = result.found
-    const parsed = parseCommand(command, words)
-    if (globals.help === true || parsed.globals.help === true) {
+    const parsed = globals.help === true ? { args: [], options: {}, globals } : parseCommand(command, words)
+    if (parsed.globals.help === true) {
       out.verbatim(commandHelp(command))
       return 0
     }

@@ -66,8 +66,8 @@ export const info: CommandSpec = {
         ['permission_commands', firmware.permissionCommands ? 'yes' : 'no'],
         ['enforcement', firmware.enforcement],
         ...firmware.protocols.map((each): [string, string] => [
-          `protocol_${each.name}`,
-          `0x${each.id.toString(16)} version ${each.version >>> 16}.${each.version & 0xffff}${each.resources === undefined ? '' : `, ${each.resources} resources`}`,
+          `protocol_0x${each.id.toString(16)}`,
+          `${protocolName(each.id)} ${each.version >>> 16}.${each.version & 0xffff}${each.resources === undefined ? '' : `, ${each.resources} resources`}`,
         ]),
         ['domains', view.domains],
         ['agents_free', agents.free],
