@@ -5,6 +5,7 @@ import {
   F_ADD_SEALS,
   F_SEAL_GROW,
   F_SEAL_SHRINK,
+  F_SEAL_WRITE,
   MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
 } from '../../src/native/linux.ts'
@@ -66,6 +67,7 @@ describe('MappedMemory', () => {
     ['short', 4096, F_SEAL_SHRINK, 4100, {}, /holds 4096 bytes, not 4100/],
     ['short behind its offset', 4096, F_SEAL_SHRINK, 4, { offset: 4096 }, /holds 4096 bytes, not 4100/],
     ['empty', 0, F_SEAL_SHRINK, 4, {}, /holds 0 bytes/],
+    ['sealed against writing', 4096, F_SEAL_SHRINK | F_SEAL_WRITE, 4096, {}, /mmap: EPERM/],
     ['asked for more than the window', 16384, F_SEAL_SHRINK, 12288, {}, /do not fit a window of 8192/],
     ['asked for nothing', 4096, F_SEAL_SHRINK, 0, {}, /do not fit/],
     ['asked at an odd offset', 8192, F_SEAL_SHRINK, 4096, { offset: 4 }, /not a multiple/],
