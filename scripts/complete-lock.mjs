@@ -46,7 +46,11 @@ function limits(name) {
   return {
     os: one(['android', 'darwin', 'freebsd', 'linux', 'openharmony', 'win32']),
     cpu: one(['arm64', 'arm', 'x64', 'ia32', 'ppc64', 'riscv64', 's390x']),
-    libc: one(['musl', 'gnu', 'gnueabihf', 'musleabihf'], { gnu: 'glibc', gnueabihf: 'glibc', musleabihf: 'musl' }),
+    libc: one(['musl', 'gnu', 'gnueabihf', 'musleabihf'], {
+      gnu: 'glibc',
+      gnueabihf: 'glibc',
+      musleabihf: 'musl',
+    }),
   }
 }
 

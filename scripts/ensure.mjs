@@ -3,7 +3,7 @@
 // Written for a bare machine: imports nothing but node, and does not rely on npm pre-scripts.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -27,10 +27,11 @@ function digest(paths) {
   return hash.digest('hex')
 }
 
-function run(command, args, what) {
+function run(command, args, what, onFailure = () => {}) {
   console.error(`scmi-mediator: ${what}`)
   const { status, error, stdout, stderr } = spawnSync(command, args, { cwd: root, encoding: 'utf8' })
   if (status === 0) return
+  onFailure()
   process.stderr.write(`${stdout ?? ''}${stderr ?? ''}`)
   console.error(
     `scmi-mediator: ${command} ${args.join(' ')} failed${error ? `: ${error.message}` : ` (exit ${status})`}`,
@@ -58,11 +59,15 @@ const sources = readdirSync(at('src'), { recursive: true })
 const built = digest([...sources, 'tsconfig.json', 'package-lock.json'])
 const stamp = 'dist/.scmi-mediator-built'
 if (process.argv.includes('--build') || stale(stamp, built)) {
-  rmSync(at('dist'), { recursive: true, force: true })
+  // Beside, then in one step: a failed compilation, or another process that runs dist/, finds it whole.
+  const next = at(`dist.next-${process.pid}`)
   run(
     process.execPath,
-    [at('node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json'],
+    [at('node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json', '--outDir', next],
     'compiling src/ to dist/',
+    () => rmSync(next, { recursive: true, force: true }),
   )
-  writeFileSync(at(stamp), built)
+  writeFileSync(join(next, '.scmi-mediator-built'), built)
+  rmSync(at('dist'), { recursive: true, force: true })
+  renameSync(next, at('dist'))
 }
