@@ -3,17 +3,28 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorText } from '../errors.ts'
 import { commands } from './commands.ts'
+import { protocolsPage, protocolTable } from './docs-protocols.ts'
 import { scmictlPage } from './docs-scmictl.ts'
 
 /** A file that is generated, in whole or between markers. */
 interface Page {
   /** Relative to the root of the repository. */
   readonly path: string
-  /** The file as it should be, from the file as it is; undefined when there is none yet. */
-  readonly make: (before: string | undefined) => string
+  /** The file as it should be, from the file as it is (undefined when there is none); undefined leaves it so. */
+  readonly make: (before: string | undefined) => string | undefined
 }
 
-const pages: readonly Page[] = [{ path: 'docs/scmictl.md', make: () => scmictlPage(commands) }]
+/** Between these lines the README's table of protocols is generated; the rest of it is written. */
+const readmeMarkers = ['<!-- protocols:begin -->', '<!-- protocols:end -->'] as const
+
+const pages: readonly Page[] = [
+  { path: 'docs/scmictl.md', make: () => scmictlPage(commands) },
+  { path: 'docs/protocols.md', make: () => protocolsPage() },
+  {
+    path: 'README.md',
+    make: before => (before === undefined ? before : between(before, ...readmeMarkers, protocolTable())),
+  },
+]
 
 /** `text` with `inner` between the two marker lines. Throws when they are not there, once each and in order. */
 export function between(text: string, begin: string, end: string, inner: string): string {
@@ -43,7 +54,7 @@ export function generate(root: string, check: boolean): string[] {
     const before = read(join(root, path))
     try {
       const after = make(before)
-      if (after === before) continue
+      if (after === undefined || after === before) continue
       if (check) lines.push(`${path}: ${before === undefined ? 'missing' : 'stale'}; run npm run docs`)
       else writeFileSync(join(root, path), after)
     } catch (error) {

@@ -1,5 +1,5 @@
 // `scmictl plan`: the exact grants that device trees come to, without a daemon.
-import { domainName } from '../config/scmid-schema.ts'
+import { domainName } from '../config/names.ts'
 import type { DeviceTree } from '../dt/fdt.ts'
 import { loadDeviceTree } from '../dt/load.ts'
 import { type ErrorCode, MediatorError } from '../errors.ts'

@@ -1,16 +1,11 @@
 // What the daemon's configuration file may say: its schema with the defaults. No reading, no checks across properties.
 import { type Static, Type } from 'typebox'
+import { domainName } from './names.ts'
 
 const closed = { additionalProperties: false } as const
 const path = (description: string) => Type.String({ minLength: 1, maxLength: 4095, description })
 
-/** A domain's name: as hypervisors have them, and never only digits, so that it cannot be taken for a domid. */
-export const domainName = {
-  pattern: '^(?!\\d+$)[A-Za-z0-9][A-Za-z0-9_.+@-]{0,62}$',
-  description: 'a name of at most 63 letters, digits, `_`, `.`, `+`, `@` or `-`, not of digits alone',
-} as const
-
-/** The same for schemas; the control API uses it too. */
+/** A domain's name; the control API uses it too. */
 export const DomainName = Type.String(domainName)
 
 /** An SCMI agent id that a guest may have: 0 is the platform. */

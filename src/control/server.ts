@@ -43,7 +43,12 @@ export class ControlServer {
     const server = createServer({ requestTimeout: 30_000, headersTimeout: 10_000 }, (request, response) =>
       app.routing(request, response),
     )
-    this.#claimed = await claimSocket(server, this.socket)
+    try {
+      this.#claimed = await claimSocket(server, this.socket)
+    } catch (error) {
+      await app.close()
+      throw error
+    }
     this.#app = app
     this.#server = server
   }

@@ -27,6 +27,22 @@ test('a missing page, then a stale one, is named; writing makes both good', () =
   expect(readFileSync(path, 'utf8')).toBe(made)
 })
 
+test("the README's table is made between its markers, and a README without them is an error", () => {
+  const path = join(root, 'README.md')
+  generate(root, false)
+  writeFileSync(path, '# x\n<!-- protocols:begin -->\n<!-- protocols:end -->\nrest\n')
+  expect(generate(root, true)).toEqual(['README.md: stale; run npm run docs'])
+  expect(generate(root, false)).toEqual([])
+  const [head, table, rest] = readFileSync(path, 'utf8').split(/<!-- protocols:(?:begin|end) -->\n/)
+  expect([head, rest]).toEqual(['# x\n', 'rest\n'])
+  for (const name of ['Clock management', '0x17']) expect(table).toContain(name)
+  expect(generate(root, true)).toEqual([])
+  writeFileSync(path, '# x\n')
+  expect(generate(root, true)).toEqual([
+    'README.md: expected <!-- protocols:begin --> and <!-- protocols:end -->, once each and in this order',
+  ])
+})
+
 test('the manual has every command with every option', () => {
   generate(root, false)
   const page = readFileSync(join(root, 'docs/scmictl.md'), 'utf8')
