@@ -26,7 +26,6 @@ const RESTRICTED = attribute('restricted')
 const EXTENDED_CONFIG = attribute('extended_config')
 const HAS_PARENT = attribute('has_parent')
 const EXT_NAME = attribute('ext_name')
-const REQUESTED_NOTIFY = attribute('rate_change_requested_notify')
 const RATE_NOTIFY = attribute('rate_change_notify')
 const NAME = out(m.CLOCK_ATTRIBUTES, 'name')
 const ENABLE_DELAY = out(m.CLOCK_ATTRIBUTES, 'clock_enable_delay')
@@ -53,7 +52,6 @@ const MAY_STATE = outBits(m.CLOCK_GET_PERMISSIONS, 'permissions', 'state')
 const MAY_ALL = MAY_RATE | MAY_PARENT | MAY_STATE
 const may = { rate: MAY_RATE, parent: MAY_PARENT, state: MAY_STATE } as const
 const RATE_CHANGED = notifications.CLOCK_RATE_CHANGED
-const CHANGE_REQUESTED = notifications.CLOCK_RATE_CHANGE_REQUESTED
 
 /** Extended configuration types; from 0x80 on they are the vendor's. */
 const DUTY_CYCLE = 1
@@ -87,19 +85,17 @@ export function clockProtocol(
   const names = new Names(clocks.map(c => c.name))
   const allowed = restrictions(clocks, shared.agents)
   const rateNotify = flags(clocks, c => c.rateNotify)
-  const requestedNotify = flags(clocks, c => c.requestedNotify)
   const enableDelay = Uint32Array.from(clocks, c => c.enableDelayUs)
-  const subscriptions = new Subscriptions(2, clocks.length, shared.agents)
+  const subscriptions = new Subscriptions(1, clocks.length, shared.agents)
 
   const mayDo = (call: Call, what: number): boolean =>
     ((allowed[call.resource * shared.agents + call.agent] as number) & what) !== 0
 
-  /** Tells subscribers of CLOCK_RATE_CHANGED or CLOCK_RATE_CHANGE_REQUESTED the rate in the clock's cell. */
-  const announce = (notification: number, clock: number, cause: number): void => {
+  const announce = (clock: number, cause: number): void => {
     for (let agent = 0; agent < shared.agents; agent++) {
-      if (!subscriptions.has(notification, clock, agent)) continue
-      const words = shared.events.notify(agent, protocol.id, notification, RATE_CHANGED.payload.size)
-      const rate = (state.rates[clock] as DescribedValues).cell[0] as number
+      if (!subscriptions.has(RATE_CHANGED.id, clock, agent)) continue
+      const words = shared.events.notify(agent, protocol.id, RATE_CHANGED.id, RATE_CHANGED.payload.size)
+      const rate = state.rate(clock)
       words[1] = agentIdOf(cause)
       words[2] = clock
       words[3] = rate
@@ -111,6 +107,7 @@ export function clockProtocol(
     protocol,
     resources: clocks.length,
     subscriptions,
+    absent: [m.CLOCK_RATE_CHANGE_REQUESTED_NOTIFY.id],
     release: agent => state.release(agent),
     attributes(call) {
       call.words[BODY] = clocks.length // no rate change takes so long that it would be asynchronous
@@ -123,7 +120,6 @@ export function clockProtocol(
         names.short(id, call.words, NAME)
         if (call.version >= v2) {
           if (names.extended(id) !== 0) bits |= EXT_NAME
-          if (call.p2a && requestedNotify[id] !== 0) bits |= REQUESTED_NOTIFY
           if (call.p2a && rateNotify[id] !== 0) bits |= RATE_NOTIFY
           call.words[ENABLE_DELAY] = enableDelay[id] as number
         }
@@ -159,7 +155,7 @@ export function clockProtocol(
         rates.cell[0] = (call.args[SET_RATE] as number) + (call.args[SET_RATE + 1] as number) * two32
         if (!rates.round((asked & ROUND_AUTO) !== 0 ? NEAREST : (asked & ROUND_UP) !== 0 ? UP : DOWN))
           return INVALID_PARAMETERS
-        if (state.setRate(call.resource)) announce(RATE_CHANGED.id, call.resource, call.agent)
+        if (state.setRate(call.resource)) announce(call.resource, call.agent)
         return SUCCESS
       },
       CLOCK_RATE_GET(call) {
@@ -185,7 +181,7 @@ export function clockProtocol(
       },
       CLOCK_NAME_GET: call => call.nameAnswer(names),
       CLOCK_RATE_NOTIFY: subscribe(subscriptions, RATE_CHANGED.id, rateNotify),
-      CLOCK_RATE_CHANGE_REQUESTED_NOTIFY: subscribe(subscriptions, CHANGE_REQUESTED.id, requestedNotify),
+      CLOCK_RATE_CHANGE_REQUESTED_NOTIFY: () => NOT_SUPPORTED, // every request is granted or refused
       CLOCK_CONFIG_GET(call) {
         const type = call.args[GET_TYPE] as number
         if (type !== 0) {

@@ -205,7 +205,6 @@ const clock = Type.Object(
             { default: [], description: 'What agents that may use the clock may nevertheless not change.' },
           ),
           rateNotify: flag('CLOCK_RATE_CHANGED can be subscribed to.', true),
-          requestedNotify: flag('CLOCK_RATE_CHANGE_REQUESTED can be subscribed to.', true),
         },
         closed,
       ),
