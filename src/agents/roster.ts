@@ -23,13 +23,24 @@ export interface AgentEntry extends Agent {
   readonly reason?: string
 }
 
-/** All agents of one platform. An agent id is given out again only by `release`, after whoever calls it has swept it. */
+/**
+ * All agents of one platform. An agent id is given out again only after `release`, by whoever has swept it; one that
+ * is quarantined stays so.
+ */
 export class Roster {
   readonly #entries = new Map<number, AgentEntry>()
 
   constructor(management: Agent, agents: readonly Agent[]) {
     this.#entries.set(management.agentId, { ...management, state: 'management' })
-    for (const agent of agents) this.#entries.set(agent.agentId, { ...agent, state: 'free' })
+    for (const agent of agents) {
+      const twin = this.#entries.get(agent.agentId)
+      if (twin !== undefined)
+        throw new MediatorError(
+          'AGENT_MISMATCH',
+          `agent ${agent.agentId} stands twice: on firmware channels ${twin.channel} and ${agent.channel}`,
+        )
+      this.#entries.set(agent.agentId, { ...agent, state: 'free' })
+    }
   }
 
   /** In ascending order of agent id. */
@@ -64,18 +75,22 @@ export class Roster {
     return free
   }
 
-  /** Gives the agent to a domain. */
+  /** Gives a free agent to a domain. AGENT_BUSY when it is not free. */
   assign(agentId: number, domain: string): void {
+    this.choose(agentId)
     this.#set(agentId, { state: 'assigned', domain })
   }
 
-  /** Swept and proven clean: free again. */
+  /** Swept and proven clean: free again. Of an agent that is not assigned nothing changes: quarantine stays. */
   release(agentId: number): void {
-    this.#set(agentId, { state: 'free' })
+    if (this.entry(agentId).state === 'assigned') this.#set(agentId, { state: 'free' })
   }
 
-  /** Not to be given out until an operator has seen to it. */
+  /** Not to be given out until an operator has seen to it. AGENT_BUSY for the management agent, which serves all. */
   quarantine(agentId: number, reason: string): void {
+    const entry = this.entry(agentId)
+    if (entry.state === 'management')
+      throw new MediatorError('AGENT_BUSY', `agent ${agentId} is ${describe(entry)}`)
     this.#set(agentId, { state: 'quarantined', reason })
   }
 

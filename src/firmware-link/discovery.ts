@@ -1,10 +1,10 @@
 // Who the platform is, what it has and which agent each channel is: asked at start, over the same links guests use.
 import { errorText, MediatorError } from '../errors.ts'
-import { base, SELF } from '../scmi/base.ts'
+import { base, PLATFORM, SELF } from '../scmi/base.ts'
 import { type Decoded, decodeResponse, encodeCommand } from '../scmi/codec.ts'
-import { PROTOCOL_ATTRIBUTES, PROTOCOL_VERSION, v2 } from '../scmi/common.ts'
+import { PROTOCOL_ATTRIBUTES, PROTOCOL_VERSION, v1, v2 } from '../scmi/common.ts'
 import { newestVersion, protocolOf } from '../scmi/protocols.ts'
-import { NOT_FOUND, SUCCESS, statusName } from '../scmi/status.ts'
+import { COMMS_ERROR, NOT_FOUND, SUCCESS, statusName } from '../scmi/status.ts'
 
 /** Sends a whole frame on a channel and resolves with the whole answer; rejects with FIRMWARE_SILENT. */
 export type FirmwareRequest = (channel: number, frame: Uint8Array) => Promise<Uint8Array>
@@ -96,11 +96,7 @@ export async function discover(
 ): Promise<Discovery> {
   const on = management.channel
   const version = Number((await must(request, on, base.id, PROTOCOL_VERSION, v2))['version'])
-  if (version < 0x1_0000)
-    throw new MediatorError(
-      'FIRMWARE_MALFORMED',
-      `firmware presents Base version 0x${version.toString(16)}, expected 1.0 or later`,
-    )
+  refuseVersion(base.name, version)
   const known = Math.min(version, newestVersion(base))
   const attributes = (await must(request, on, base.id, PROTOCOL_ATTRIBUTES, known))['attributes'] as {
     num_protocols: number
@@ -116,7 +112,8 @@ export async function discover(
   for (const id of listed) {
     const protocol = protocolOf(id)
     if (protocol === undefined) continue
-    const presented = Number((await must(request, on, id, PROTOCOL_VERSION, 0x1_0000))['version'])
+    const presented = Number((await must(request, on, id, PROTOCOL_VERSION, v1))['version'])
+    refuseVersion(protocol.name, presented)
     const inForce = Math.min(presented, newestVersion(protocol))
     const { attributes: about } = await must(request, on, id, PROTOCOL_ATTRIBUTES, inForce)
     const resources =
@@ -143,6 +140,15 @@ export async function discover(
   }
 }
 
+function refuseVersion(protocol: string, version: number): void {
+  if (version < v1)
+    throw new MediatorError(
+      'FIRMWARE_MALFORMED',
+      `firmware presents ${protocol} version 0x${version.toString(16)}, expected 1.0 or later`,
+    )
+}
+
+/** Each once, Base left out though some firmware lists it; at most as many as the platform counts. */
 async function listProtocols(
   request: FirmwareRequest,
   channel: number,
@@ -170,7 +176,7 @@ async function listProtocols(
     if (count === 0) break
     for (const entry of (entries ?? []).slice(0, count)) ids.push(Number(entry['protocol_id']))
   }
-  return ids.slice(0, expected)
+  return [...new Set(ids.slice(0, expected))].filter(id => id !== base.id)
 }
 
 async function exists(
@@ -187,8 +193,9 @@ async function exists(
 }
 
 /**
- * The agent id of a channel: what the channel says of itself, else the platform's list in the channels' order (agents
- * count from 1), else the declaration. A version 1 reply has no id in it.
+ * The agent id of a channel: what the channel says of itself, else what the platform's list has under the declared
+ * id (or, where none is declared, under the channel's place, since agents count from 1), else the declaration. A
+ * version 1 reply has no id in it.
  */
 async function whoAmI(
   request: FirmwareRequest,
@@ -198,44 +205,37 @@ async function whoAmI(
   management: number,
 ): Promise<ChannelAgent> {
   const { channel } = declared
-  let self: Decoded
-  try {
-    self = await ask(request, channel, base.id, 'BASE_DISCOVER_AGENT', version, { agent_id: SELF })
-  } catch (error) {
-    if (error instanceof MediatorError && error.code === 'FIRMWARE_MALFORMED') self = { status: NOT_FOUND }
-    else
-      throw new MediatorError('FIRMWARE_SILENT', `firmware channel ${channel}: ${errorText(error)}`, {
-        cause: error,
-      })
-  }
+  const self = await who(request, channel, channel, version, SELF)
   const name = self.value?.['name'] === undefined ? {} : { name: String(self.value['name']) }
-  if (self.status === SUCCESS && self.value?.['agent_id'] !== undefined) {
+  if (self.value?.['agent_id'] !== undefined) {
     const agentId = Number(self.value['agent_id'])
     if (declared.agentId !== undefined && declared.agentId !== agentId)
       throw new MediatorError(
         'AGENT_MISMATCH',
         `firmware channel ${channel} is declared as agent ${declared.agentId}, and says it is agent ${agentId}`,
       )
+    if (agentId === PLATFORM && channel !== management)
+      throw new MediatorError(
+        'AGENT_MISMATCH',
+        `firmware channel ${channel} says it is agent ${PLATFORM}, which is the platform itself`,
+      )
     return { ...declared, ...name, agentId, provenance: 'discovered' }
   }
-  const index = channel + 1
-  if (version >= v2 && index <= agents) {
-    const listed = await ask(request, management, base.id, 'BASE_DISCOVER_AGENT', version, {
-      agent_id: index,
-    })
-    if (listed.status === SUCCESS) {
-      if (declared.agentId !== undefined && declared.agentId !== index)
-        throw new MediatorError(
-          'AGENT_MISMATCH',
-          `firmware channel ${channel} is declared as agent ${declared.agentId}, and the platform lists it as agent ${index}`,
-        )
+  if (version >= v2 && agents > 0) {
+    const index = declared.agentId ?? channel + 1
+    const listed = await who(request, management, channel, version, index)
+    if (listed.status === SUCCESS && Number(listed.value?.['agent_id']) === index)
       return {
         ...declared,
         name: String(listed.value?.['name'] ?? ''),
         agentId: index,
         provenance: 'indexed',
       }
-    }
+    if (listed.status === NOT_FOUND && declared.agentId !== undefined)
+      throw new MediatorError(
+        'AGENT_MISMATCH',
+        `firmware channel ${channel} is declared as agent ${declared.agentId}, and the platform, which counts ${agents} agents, lists no such agent`,
+      )
   }
   if (declared.agentId !== undefined)
     return { ...declared, ...name, agentId: declared.agentId, provenance: 'declared' }
@@ -245,15 +245,39 @@ async function whoAmI(
   )
 }
 
+/** DISCOVER_AGENT asked on `on` about `channel`; an answer that makes no sense is COMMS_ERROR, silence FIRMWARE_SILENT. */
+async function who(
+  request: FirmwareRequest,
+  on: number,
+  channel: number,
+  version: number,
+  agent_id: number,
+): Promise<Decoded> {
+  try {
+    return await ask(request, on, base.id, 'BASE_DISCOVER_AGENT', version, { agent_id })
+  } catch (error) {
+    if (error instanceof MediatorError && error.code === 'FIRMWARE_MALFORMED') return { status: COMMS_ERROR }
+    throw new MediatorError('FIRMWARE_SILENT', `firmware channel ${channel}: ${errorText(error)}`, {
+      cause: error,
+    })
+  }
+}
+
 /** One agent, one channel; one doorbell, one shared memory area each. */
 function refuseDuplicates(channels: readonly ChannelAgent[]): void {
+  const numbers = new Set<number>()
+  for (const { channel, agentId } of channels) {
+    if (numbers.has(channel))
+      throw new MediatorError('AGENT_MISMATCH', `firmware channel ${channel} (agent ${agentId}) stands twice`)
+    numbers.add(channel)
+  }
   for (const key of ['agentId', 'smcId', 'shmem'] as const) {
     const seen = new Map<number, ChannelAgent>()
     for (const each of channels) {
       const value = each[key]
       if (value === undefined) continue
       const other = seen.get(value)
-      if (other !== undefined && other.channel !== each.channel)
+      if (other !== undefined)
         throw new MediatorError(
           'AGENT_MISMATCH',
           `firmware channels ${other.channel} (${other.provenance}) and ${each.channel} (${each.provenance}) have the same ${key} ${key === 'agentId' ? value : `0x${value.toString(16)}`}`,

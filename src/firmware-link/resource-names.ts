@@ -1,12 +1,17 @@
 // What the firmware calls its clocks, domains and sensors: for people who read plans and audit records. Best effort.
+import { MediatorError } from '../errors.ts'
+import type { Decoded } from '../scmi/codec.ts'
 import { protocolOf } from '../scmi/protocols.ts'
-import { SUCCESS } from '../scmi/status.ts'
+import { COMMS_ERROR } from '../scmi/status.ts'
 import { ask, type DiscoveredProtocol, type FirmwareRequest } from './discovery.ts'
 
 /** Beyond this many resources of one protocol nobody reads names. */
 const most = 1024
 
-/** Names by protocol id, then by resource id; an empty text where the firmware gives none. */
+/**
+ * Names by protocol id, then by resource id; an empty text where the firmware gives none. An answer that makes no
+ * sense is no name; silence (FIRMWARE_SILENT) is thrown, since it would come again for each of them.
+ */
 export async function resourceNames(
   request: FirmwareRequest,
   channel: number,
@@ -15,27 +20,43 @@ export async function resourceNames(
   const names = new Map<number, string[]>()
   for (const { id, version, resources } of protocols) {
     const messages = protocolOf(id)?.messages ?? {}
+    const found = new Array<string>(Math.min(resources, most)).fill('')
+    names.set(id, found)
+    const query = async (message: string, value: Readonly<Record<string, number>>): Promise<Decoded> => {
+      try {
+        return await ask(request, channel, id, message, version, value)
+      } catch (error) {
+        if (error instanceof MediatorError && error.code === 'FIRMWARE_MALFORMED')
+          return { status: COMMS_ERROR }
+        throw error
+      }
+    }
     const about = Object.entries(messages).find(
       ([name]) => /_ATTRIBUTES$/.test(name) && !name.startsWith('PROTOCOL_'),
     )
-    const found: string[] = []
-    names.set(id, found)
-    if (about !== undefined && about[1].resource !== undefined) {
-      for (let resource = 0; resource < Math.min(resources, most); resource++) {
-        const { status, value } = await ask(request, channel, id, about[0], version, {
-          [about[1].resource]: resource,
-        })
-        found.push(status === SUCCESS ? String(value?.['name'] ?? '') : '')
+    const field = about?.[1].resource
+    if (about !== undefined && field !== undefined) {
+      for (let resource = 0; resource < found.length; resource++) {
+        const { value } = await query(about[0], { [field]: resource })
+        found[resource] = String(value?.['name'] ?? '')
       }
-    } else if ('SENSOR_DESCRIPTION_GET' in messages) {
-      while (found.length < Math.min(resources, most)) {
-        const { status, entries } = await ask(request, channel, id, 'SENSOR_DESCRIPTION_GET', version, {
-          desc_index: found.length,
-        })
-        if (status !== SUCCESS || entries === undefined || entries.length === 0) break
-        for (const entry of entries) found.push(String(entry['name'] ?? ''))
-      }
-    }
+    } else if ('SENSOR_DESCRIPTION_GET' in messages) await sensorNames(found, query)
   }
   return names
+}
+
+/** Sensors are listed, several to an answer; each says which it is. */
+async function sensorNames(
+  found: string[],
+  query: (message: string, value: Readonly<Record<string, number>>) => Promise<Decoded>,
+): Promise<void> {
+  for (let index = 0; index < found.length; ) {
+    const { entries = [] } = await query('SENSOR_DESCRIPTION_GET', { desc_index: index })
+    if (entries.length === 0) return
+    for (const entry of entries) {
+      const id = Number(entry['sensor_id'])
+      if (id < found.length) found[id] = String(entry['name'] ?? '')
+    }
+    index += entries.length
+  }
 }

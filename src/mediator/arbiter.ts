@@ -16,8 +16,8 @@ interface State {
   readonly host: Uint8Array
   /** Slot of the guest that set the rate, level or reset first. */
   readonly owner: Int16Array
-  /** 1 while a vote is on its way to the firmware: requests for one resource go one after the other. */
-  readonly busy: Uint8Array
+  /** Requests and releases on their way to the firmware: requests for one resource go one after the other. */
+  readonly locks: Uint16Array
 }
 
 /**
@@ -43,7 +43,7 @@ export class Arbiter {
         holders: new Uint16Array(count),
         host: new Uint8Array(count),
         owner: new Int16Array(count).fill(NOBODY),
-        busy: new Uint8Array(count),
+        locks: new Uint16Array(count),
       }
     })
   }
@@ -84,14 +84,14 @@ export class Arbiter {
     )
   }
 
-  /** Whether anybody but `slot` has: a guest, or the host. */
+  /** Whether anybody but `slot` has, or anybody at all for NOBODY: a guest, or the host. */
   othersVote(protocol: number, id: number, slot: number): boolean {
     const state = this.#states[protocol]
     if (state === undefined) return false
     if (state.host[id] === 1) return true
     const at = id * this.#slotWords
     for (let word = 0; word < this.#slotWords; word++) {
-      const mine = word === slot >>> 5 ? ~(1 << (slot & 31)) : -1
+      const mine = slot !== NOBODY && word === slot >>> 5 ? ~(1 << (slot & 31)) : -1
       if (((state.votes[at + word] as number) & mine) !== 0) return true
     }
     return false
@@ -126,13 +126,22 @@ export class Arbiter {
     if (state !== undefined) state.owner[id] = slot
   }
 
+  /** Whether a request or a release is under way. */
   busy(protocol: number, id: number): boolean {
-    return this.#states[protocol]?.busy[id] === 1
+    return (this.#states[protocol]?.locks[id] ?? 0) > 0
   }
 
-  setBusy(protocol: number, id: number, busy: boolean): void {
+  /** One more is under way. */
+  lock(protocol: number, id: number): void {
     const state = this.#states[protocol]
-    if (state !== undefined) state.busy[id] = busy ? 1 : 0
+    if (state !== undefined) state.locks[id] = (state.locks[id] as number) + 1
+  }
+
+  /** One has ended. */
+  unlock(protocol: number, id: number): void {
+    const state = this.#states[protocol]
+    if (state !== undefined && (state.locks[id] as number) > 0)
+      state.locks[id] = (state.locks[id] as number) - 1
   }
 
   /** Resources of `protocol` that the guest in `slot` has a vote for, or holds exclusively. Allocates. */
@@ -142,6 +151,30 @@ export class Arbiter {
     for (let id = 0; id < (state?.count ?? 0); id++)
       if (this.voted(protocol, id, slot) || this.owner(protocol, id) === slot) ids.push(id)
     return ids
+  }
+
+  /**
+   * Resources of `protocol` that nobody asks for while the firmware may still hold them: the host let go of what
+   * others had released before, or a release failed. Allocates.
+   */
+  abandoned(protocol: number): number[] {
+    const state = this.#states[protocol]
+    const ids: number[] = []
+    for (let id = 0; id < (state?.count ?? 0); id++)
+      if (
+        this.#heldAnywhere(protocol, id) &&
+        !this.othersVote(protocol, id, NOBODY) &&
+        !this.busy(protocol, id)
+      )
+        ids.push(id)
+    return ids
+  }
+
+  #heldAnywhere(protocol: number, id: number): boolean {
+    const held = this.#states[protocol]?.held
+    const at = id * this.#channelWords
+    for (let word = at; word < at + this.#channelWords; word++) if (held?.[word] !== 0) return true
+    return false
   }
 }
 

@@ -3,6 +3,7 @@ import type { AuditProducer } from '../audit/ring.ts'
 import type { GuestLink } from '../guest-link/guest-link.ts'
 import type { Grants } from '../permissions/grants.ts'
 import type { VirtualIdentity } from './identity.ts'
+import type { InFlight } from './in-flight.ts'
 
 /** Slots of guests that one relay serves. */
 export const maxGuests = 64
@@ -17,13 +18,10 @@ export interface GuestState {
   readonly channel: number
   grants: Grants
   identity: VirtualIdentity
-  /** Set when the link is open. */
-  link: GuestLink | undefined
+  readonly link: GuestLink
   readonly counters: Float64Array
   readonly audit: AuditProducer
-  /** Messages under way below, by the parity of the epoch of the grants they were judged by. */
-  readonly inFlight: Int32Array
-  epoch: number
-  /** Called when messages of an earlier epoch have all been answered. */
-  onQuiet: (() => void) | undefined
+  readonly inFlight: InFlight
+  /** Its link is closed, and what it asked for is being withdrawn. */
+  closing: boolean
 }

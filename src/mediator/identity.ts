@@ -1,5 +1,5 @@
 // The Base protocol as a guest sees it: answered here, under a virtual identity, so that nothing of others leaks.
-import type { Rules } from '../permissions/rules.ts'
+import type { Entry, Rules } from '../permissions/rules.ts'
 import { wellFormed } from '../permissions/rules.ts'
 import { base, PLATFORM, SELF } from '../scmi/base.ts'
 import {
@@ -24,6 +24,7 @@ export interface PlatformIdentity {
 /** Agent id that every guest believes to be its own. */
 export const guestAgentId = 1
 const baseTable = base.id << 8
+const known: readonly number[] = base.versions.map(({ version }) => version)
 const { BASE_DISCOVER_VENDOR, BASE_DISCOVER_SUB_VENDOR, BASE_DISCOVER_IMPLEMENTATION_VERSION } = base.messages
 const { BASE_DISCOVER_LIST_PROTOCOLS, BASE_DISCOVER_AGENT, BASE_NOTIFY_ERRORS } = base.messages
 
@@ -68,21 +69,27 @@ export class VirtualIdentity {
 
   /** Whether a Base message is there for this guest. */
   #exists(id: number, hasP2A: boolean): boolean {
-    const entry = id > 0xff ? undefined : this.#rules.entries[baseTable | id]
-    if (entry === undefined || !existsAt(entry.message, this.version)) return false
-    if (entry.message.privileged === true) return false
+    const entry = (id & ~0xff) === 0 ? this.#entry(id) : undefined
+    if (entry === undefined || entry.message.privileged === true) return false
     if (id === BASE_DISCOVER_SUB_VENDOR.id) return this.#subVendor !== undefined
     return id !== BASE_NOTIFY_ERRORS.id || hasP2A
   }
 
+  /** The declaration of a message that is there at the version in force. Who negotiated down can negotiate back. */
+  #entry(id: number): Entry | undefined {
+    const entry = this.#rules.entries[baseTable | id]
+    if (entry === undefined) return undefined
+    const version = id === NEGOTIATE_PROTOCOL_VERSION ? this.#presented : this.version
+    return existsAt(entry.message, version) ? entry : undefined
+  }
+
   /** Answers the Base command in `transfer`, whose size the filter has checked. Gives the status. */
   answer(transfer: Transfer, hasP2A: boolean, maxMessageBytes: number): number {
-    const { words } = transfer
     const id = transfer.header & 0xff
-    const argument = words[1] as number
-    const entry = this.#rules.entries[baseTable | id]
-    if (entry === undefined || !existsAt(entry.message, this.version)) return this.#say(transfer, NOT_FOUND)
-    if (!wellFormed(this.#rules.checks[baseTable | id], words)) return this.#say(transfer, INVALID_PARAMETERS)
+    const argument = transfer.ints[1] as number // signed: 0xFFFFFFFF must not cost a place on the heap
+    if (this.#entry(id) === undefined) return this.#say(transfer, NOT_FOUND)
+    if (!wellFormed(this.#rules.checks[baseTable | id], transfer.ints))
+      return this.#say(transfer, INVALID_PARAMETERS)
     switch (id) {
       case PROTOCOL_VERSION:
         return this.#word(transfer, this.#presented)
@@ -106,7 +113,7 @@ export class VirtualIdentity {
         return this.#agent(transfer, argument)
       case BASE_NOTIFY_ERRORS.id:
         if (!hasP2A) return this.#say(transfer, NOT_SUPPORTED)
-        this.notifyErrors = (words[1] as number) === 1
+        this.notifyErrors = argument === 1
         return this.#say(transfer, SUCCESS)
       default:
         return this.#say(transfer, NOT_FOUND)
@@ -134,7 +141,7 @@ export class VirtualIdentity {
 
   #list(transfer: Transfer, skip: number, maxMessageBytes: number): number {
     const total = this.#protocols.length
-    if (skip > total) return this.#say(transfer, INVALID_PARAMETERS)
+    if (skip < 0 || skip > total) return this.#say(transfer, INVALID_PARAMETERS)
     const count = Math.min(total - skip, (maxMessageBytes - 12) & ~3)
     transfer.answer(SUCCESS)
     transfer.words[2] = count
@@ -146,7 +153,7 @@ export class VirtualIdentity {
   }
 
   #agent(transfer: Transfer, agent: number): number {
-    const self = agent === SELF || agent === guestAgentId
+    const self = agent === (SELF | 0) || agent === guestAgentId
     if (!self && agent !== PLATFORM) return this.#say(transfer, NOT_FOUND)
     const name = self ? this.#name : this.#platform
     if (this.version < v2) return this.#name16(transfer, 2, name) // version 1: the name only
@@ -156,12 +163,8 @@ export class VirtualIdentity {
   }
 
   #negotiate(transfer: Transfer, version: number): number {
-    if (version > this.#presented) return this.#say(transfer, NOT_SUPPORTED)
-    for (const known of base.versions) {
-      if (known.version !== version) continue
-      this.version = version
-      return this.#say(transfer, SUCCESS)
-    }
-    return this.#say(transfer, NOT_SUPPORTED)
+    if (version > this.#presented || known.indexOf(version) < 0) return this.#say(transfer, NOT_SUPPORTED)
+    this.version = version
+    return this.#say(transfer, SUCCESS)
   }
 }

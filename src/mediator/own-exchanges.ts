@@ -1,67 +1,97 @@
 // Commands the mediator sends of its own accord: releases of shared resources, and what the main thread asks.
 import type { FirmwareLink } from '../firmware-link/firmware-link.ts'
-import type { Rules } from '../permissions/rules.ts'
+import type { Rules, VoteRule } from '../permissions/rules.ts'
 import { header, protocolId } from '../scmi/header.ts'
-import { DENIED, SUCCESS } from '../scmi/status.ts'
+import { COMMS_ERROR, DENIED, SUCCESS } from '../scmi/status.ts'
 import { type Transfer, TransferPool } from '../transfer.ts'
 import type { Arbiter } from './arbiter.ts'
 
 /** `Transfer.guest` of these exchanges. */
 export const OWN = -1
-const atOnce = 256
+/** Transfers made at a time. */
+const stock = 256
+/** How long a command waits for a channel that takes no more, before it counts as unanswered. */
+const patienceMicros = 1_000_000
 
+/** What becomes of exchanges concerns the mediator. */
+export interface OwnHandler {
+  /** The last part of an exchange with a guest has its answer. */
+  whole(parent: Transfer): void
+  /** A release of the resource has ended; others may still be under way. */
+  released(protocol: number, id: number): void
+}
+
+/**
+ * The mediator's own commands. Unlike a guest's, they are not turned away by a busy channel: they wait for it, in
+ * order. Transfers are reused; more are made when many resources are released at once.
+ */
 export class OwnExchanges {
-  /** Releases that the firmware did not take: their channel keeps its mark, and the next release tries again. */
+  /** Releases that the firmware did not take: their channel keeps its mark, and is tried again when others leave. */
   failed = 0
   readonly #rules: Rules
   readonly #arbiter: Arbiter
   readonly #firmware: FirmwareLink
-  /** Called when the last part of an exchange has its answer. */
-  readonly #whole: (parent: Transfer) => void
+  readonly #handler: OwnHandler
+  readonly #now: () => number
   readonly #pool: TransferPool
+  /** The message that counts votes, by protocol id: a table index, or 0. */
+  readonly #releases = new Uint16Array(256)
   /** Whoever waits for the answer to a command of the main thread. */
   readonly #replies = new Map<Transfer, (transfer: Transfer) => void>()
-  /** Releases under way, and who waits for there to be none. */
+  /** Releases not yet answered, and who waits for there to be none. */
   #releasing = 0
   #onReleased: (() => void)[] = []
+  /** Commands that wait for their channel, oldest first. */
+  #first: Transfer | undefined = undefined
+  #last: Transfer | undefined = undefined
+  #sending = false
 
-  constructor(rules: Rules, arbiter: Arbiter, firmware: FirmwareLink, whole: (parent: Transfer) => void) {
+  constructor(
+    rules: Rules,
+    arbiter: Arbiter,
+    firmware: FirmwareLink,
+    handler: OwnHandler,
+    now: () => number,
+  ) {
     this.#rules = rules
     this.#arbiter = arbiter
     this.#firmware = firmware
-    this.#whole = whole
-    this.#pool = new TransferPool(atOnce, firmware.maxMessageBytes, OWN)
+    this.#handler = handler
+    this.#now = now
+    this.#pool = new TransferPool(stock, firmware.maxMessageBytes, OWN)
+    for (const [at, vote] of rules.votes.entries()) if (vote !== undefined) this.#releases[at >>> 8] = at
   }
 
-  /** Sends a whole frame; `reply` gets the transfer with the answer and copies what it needs. False: busy, not sent. */
-  request(channel: number, frame: Uint8Array, reply: (transfer: Transfer) => void): boolean {
-    const transfer = this.#pool.take()
-    if (transfer === undefined) return false
+  /** Whether any command is under way or waits. */
+  get busy(): boolean {
+    return this.#replies.size > 0 || this.#releasing > 0
+  }
+
+  /** Sends a whole frame of at most the link's maxMessageBytes; `reply` gets the answer, and copies what it needs. */
+  request(channel: number, frame: Uint8Array, reply: (transfer: Transfer) => void): void {
+    const transfer = this.#take(channel)
     transfer.bytes.set(frame)
     transfer.length = frame.length
     transfer.header = transfer.ints[0] as number
-    transfer.parent = undefined
     this.#replies.set(transfer, reply)
-    if (this.#firmware.send(channel, transfer)) return true
-    this.#replies.delete(transfer)
-    this.#pool.give(transfer)
-    return false
+    this.#send(transfer)
   }
 
   /**
-   * Releases a resource on every channel but `except` where the firmware may still hold it. `parent` awaits the
-   * answers. Gives how many commands went out.
+   * Releases a resource on every channel but `except` where the firmware may still hold it; until that has ended, the
+   * resource is locked. `parent` awaits the answers.
    */
-  release(protocol: number, id: number, except: number, parent: Transfer | undefined): number {
-    const at = this.#releaseIndex(protocol)
-    if (at < 0) return 0
-    let sent = 0
-    for (let channel = 0; channel < this.#firmware.channels; channel++) {
-      if (channel === except || !this.#arbiter.held(protocol, id, channel)) continue
-      if (this.#releaseOn(channel, at, protocol, id, parent)) sent++
-      else this.failed++
-    }
-    return sent
+  release(protocol: number, id: number, except: number, parent: Transfer | undefined): void {
+    const at = this.#releases[protocol] as number
+    const vote = this.#rules.votes[at]
+    if (vote === undefined) return
+    const arbiter = this.#arbiter
+    arbiter.lock(protocol, id) // an answer that comes at once must not let others in between two channels
+    for (let channel = 0; channel < this.#firmware.channels; channel++)
+      if (channel !== except && arbiter.held(protocol, id, channel))
+        this.#send(this.#releaseOf(at, vote, id, channel, parent))
+    arbiter.unlock(protocol, id)
+    if (parent === undefined) this.#handler.released(protocol, id)
   }
 
   /** Calls back when no release is under way. */
@@ -79,19 +109,21 @@ export class OwnExchanges {
       this.#pool.give(transfer)
       return
     }
+    const protocol = protocolId(transfer.header)
+    const id = transfer.resource
     const status = transfer.ints[1] as number
     // DENIED: the channel has lost the resource, and with it the hold.
-    if (status === SUCCESS || status === DENIED)
-      this.#arbiter.hold(protocolId(transfer.header), transfer.resource, transfer.cookie, false)
+    if (status === SUCCESS || status === DENIED) this.#arbiter.hold(protocol, id, transfer.cookie, false)
     else this.failed++
     const { parent } = transfer
     transfer.parent = undefined
     this.#pool.give(transfer)
     this.#releasing--
+    this.#arbiter.unlock(protocol, id)
     if (parent !== undefined) {
       parent.awaited--
-      if (parent.awaited === 0) this.#whole(parent)
-    }
+      if (parent.awaited === 0) this.#handler.whole(parent)
+    } else this.#handler.released(protocol, id)
     if (this.#releasing === 0 && this.#onReleased.length > 0) {
       const waiting = this.#onReleased
       this.#onReleased = []
@@ -99,40 +131,80 @@ export class OwnExchanges {
     }
   }
 
-  #releaseOn(
-    channel: number,
+  /** Sends what waits for its channel, as far as the channels take it. Call it when an answer has come. */
+  pump(): void {
+    if (this.#first === undefined || this.#sending) return
+    this.#sending = true
+    let waiting: Transfer | undefined = this.#first
+    this.#first = undefined
+    this.#last = undefined
+    while (waiting !== undefined) {
+      const transfer: Transfer = waiting
+      waiting = transfer.next
+      transfer.next = undefined
+      if (!this.#firmware.send(transfer.cookie, transfer)) this.#wait(transfer)
+    }
+    this.#sending = false
+  }
+
+  /** Tries again, and gives up what has waited too long at `now`: to its sender it is silence. */
+  expire(now: number): void {
+    this.pump()
+    let transfer = this.#first
+    while (transfer !== undefined && ((now - transfer.arrivedAt) | 0) > patienceMicros) {
+      this.#first = transfer.next
+      if (this.#first === undefined) this.#last = undefined
+      transfer.next = undefined
+      transfer.answer(COMMS_ERROR)
+      this.completed(transfer)
+      transfer = this.#first
+    }
+  }
+
+  #send(transfer: Transfer): void {
+    if (!this.#firmware.send(transfer.cookie, transfer)) this.#wait(transfer)
+  }
+
+  #wait(transfer: Transfer): void {
+    if (this.#last === undefined) this.#first = transfer
+    else this.#last.next = transfer
+    this.#last = transfer
+  }
+
+  #releaseOf(
     at: number,
-    protocol: number,
+    vote: VoteRule,
     id: number,
+    channel: number,
     parent: Transfer | undefined,
-  ): boolean {
-    const transfer = this.#pool.take()
-    if (transfer === undefined) return false
+  ): Transfer {
+    const transfer = this.#take(channel)
     const size = 4 + (this.#rules.size[at] as number)
-    transfer.words.fill(0, 0, size >>> 2)
+    const protocol = at >>> 8
+    transfer.ints.fill(0, 0, size >>> 2)
     transfer.words[0] = header(protocol, at & 0xff)
-    transfer.words[this.#rules.resource[at] as number] = id
-    const vote = this.#rules.votes[at]
-    if (vote !== undefined) transfer.words[vote.word] = vote.off
+    transfer.ints[this.#rules.resource[at] as number] = id
+    transfer.ints[vote.word] = vote.off
     transfer.length = size
     transfer.header = transfer.ints[0] as number
     transfer.resource = id
-    transfer.cookie = channel
     transfer.parent = parent
     if (parent !== undefined) parent.awaited++
     this.#releasing++
-    if (this.#firmware.send(channel, transfer)) return true
-    this.#releasing--
-    if (parent !== undefined) parent.awaited--
-    transfer.parent = undefined
-    this.#pool.give(transfer)
-    return false
+    this.#arbiter.lock(protocol, id)
+    return transfer
   }
 
-  /** Table index of the protocol's message that counts votes, or -1. */
-  #releaseIndex(protocol: number): number {
-    const first = protocol << 8
-    for (let at = first; at < first + 256; at++) if (this.#rules.votes[at] !== undefined) return at
-    return -1
+  #take(channel: number): Transfer {
+    let transfer = this.#pool.take()
+    if (transfer === undefined) {
+      const more = new TransferPool(stock, this.#firmware.maxMessageBytes, OWN)
+      for (let each = more.take(); each !== undefined; each = more.take()) this.#pool.give(each)
+      transfer = this.#pool.take() as Transfer
+    }
+    transfer.cookie = channel
+    transfer.parent = undefined
+    transfer.arrivedAt = this.#now()
+    return transfer
   }
 }

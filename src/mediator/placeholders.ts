@@ -1,4 +1,5 @@
 // Constant answers about resources that a guest does not own, compiled from the schema: they leak nothing. Allocation-free.
+import { asksForDelay } from '../permissions/filter.ts'
 import type { Rules } from '../permissions/rules.ts'
 import { tableSize } from '../scmi/header.ts'
 import type { Form, Layout } from '../scmi/schema.ts'
@@ -79,24 +80,26 @@ export class Placeholders {
     }
   }
 
-  /** Makes the command in `transfer`, whose table index is `at`, its placeholder's answer. `id` is the resource it names. */
-  answer(transfer: Transfer, at: number, id: number): void {
-    const template = this.#templates[at]
-    if (template === undefined) return transfer.answer(NOT_SUPPORTED)
+  /** Makes the command in `transfer`, whose table index is `at`, its placeholder's answer. Gives the status. */
+  answer(transfer: Transfer, at: number): number {
+    const status = this.#status(transfer, at)
+    transfer.answer(status)
+    if (status !== SUCCESS) return status
+    const { words: payload, idAt } = this.#templates[at] as Template
     const { words } = transfer
-    const asyncWord = this.#rules.asyncWord[at] as number
-    if (asyncWord !== 0 && ((words[asyncWord] as number) & (this.#rules.asyncMask[at] as number)) !== 0)
-      return transfer.answer(NOT_SUPPORTED)
-    if (template.status !== SUCCESS) return transfer.answer(template.status)
-    if (template.indexWord !== 0) {
-      const index = words[template.indexWord] as number
-      if (index !== 0 && index >= template.entries) return transfer.answer(template.beyond)
-    }
-    transfer.answer(SUCCESS)
-    const { words: payload } = template
     for (let i = 0; i < payload.length; i++) words[2 + i] = payload[i] as number
     transfer.length = 8 + payload.length * 4
-    if (template.idAt !== 0) writeDecimal(transfer.bytes, template.idAt, id)
+    if (idAt !== 0) writeDecimal(transfer.bytes, idAt, transfer.resource)
+    return SUCCESS
+  }
+
+  #status(transfer: Transfer, at: number): number {
+    const template = this.#templates[at]
+    if (template === undefined || asksForDelay(this.#rules, transfer.ints, at)) return NOT_SUPPORTED
+    if (template.status !== SUCCESS || template.indexWord === 0) return template.status
+    // Unsigned, as the wire has it; an index of 0 is inside of every list.
+    const index = (transfer.ints[template.indexWord] as number) >>> 0
+    return index !== 0 && index >= template.entries ? template.beyond : SUCCESS
   }
 }
 

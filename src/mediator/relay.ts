@@ -5,14 +5,16 @@ import { MediatorError } from '../errors.ts'
 import type { FirmwareHandler, FirmwareLink } from '../firmware-link/firmware-link.ts'
 import type { FrameHandler, GuestLink } from '../guest-link/guest-link.ts'
 import type { Reactor } from '../native/reactor.ts'
-import { type Grants, noGrants, owns, protocolIds } from '../permissions/grants.ts'
+import { type Grants, noGrants, protocolIds } from '../permissions/grants.ts'
 import { compileRules } from '../permissions/rules.ts'
+import { base } from '../scmi/base.ts'
 import { COMMS_ERROR } from '../scmi/status.ts'
-import type { Transfer } from '../transfer.ts'
+import { headerBytes, type Transfer } from '../transfer.ts'
 import { Arbiter } from './arbiter.ts'
 import { CONNECTED, countersOf } from './counters.ts'
 import { type GuestState, maxGuests } from './guest.ts'
 import { VirtualIdentity } from './identity.ts'
+import { InFlight } from './in-flight.ts'
 import { Mediator } from './mediator.ts'
 import type { GuestOpening, RelayCommand, RelaySetup } from './relay-port.ts'
 
@@ -108,6 +110,11 @@ export class Relay implements FirmwareHandler, FrameHandler {
       case 'request':
         return this.#request(command.channel, command.frame, done)
       case 'configure':
+        if (this.#links.size > 0 || this.#mediator.own.busy)
+          throw new MediatorError(
+            'NOT_SUPPORTED',
+            'the relay cannot be configured anew while it serves guests',
+          )
         this.#setup = command.setup
         this.#arbiter = this.#newArbiter()
         this.#mediator = this.#newMediator()
@@ -119,7 +126,8 @@ export class Relay implements FirmwareHandler, FrameHandler {
       case 'host':
         this.#setup = { ...this.#setup, host: command.host }
         this.#countHolders()
-        return done(undefined)
+        this.#mediator.admission.releaseAbandoned()
+        return this.#mediator.own.whenReleased(() => done(undefined))
       case 'close':
         return this.#close(command.slot, done)
     }
@@ -141,18 +149,27 @@ export class Relay implements FirmwareHandler, FrameHandler {
   }
 
   #request(channel: number, frame: Uint8Array, done: Done): void {
-    if (channel < 0 || channel >= this.#firmware.channels)
+    this.#refuseUnknown(channel)
+    const { maxMessageBytes } = this.#firmware
+    if (frame.length < headerBytes || frame.length > maxMessageBytes)
       throw new MediatorError(
-        'AGENT_UNKNOWN',
-        `the firmware has ${this.#firmware.channels} channels, and no channel ${channel}`,
+        'REQUEST_INVALID',
+        `a command to the firmware has ${headerBytes} to ${maxMessageBytes} bytes, not ${frame.length}`,
       )
-    const sent = this.#mediator.own.request(channel, frame, transfer => {
+    this.#mediator.own.request(channel, frame, transfer => {
       if (transfer.ints[1] === COMMS_ERROR && transfer.length === 8)
         return done(new MediatorError('FIRMWARE_SILENT', `the firmware did not answer on channel ${channel}`))
       done(undefined, transfer.bytes.slice(0, transfer.length))
     })
-    if (!sent)
-      done(new MediatorError('FIRMWARE_SILENT', `the firmware's channel ${channel} takes no more commands`))
+  }
+
+  #refuseUnknown(channel: number): void {
+    const { channels } = this.#firmware
+    if (!Number.isInteger(channel) || channel < 0 || channel >= channels)
+      throw new MediatorError(
+        'AGENT_UNKNOWN',
+        `the firmware has ${channels} channels, and no channel ${channel}`,
+      )
   }
 
   #open(opening: GuestOpening, done: Done): void {
@@ -160,8 +177,15 @@ export class Relay implements FirmwareHandler, FrameHandler {
     if (this.#mediator.guests[slot] !== undefined)
       throw new MediatorError('DOMAIN_EXISTS', `relay slot ${slot} is taken`)
     const audit = this.#audit.producers[slot]
-    if (audit === undefined)
+    if (audit === undefined || slot >= maxGuests)
       throw new MediatorError('AGENTS_EXHAUSTED', `the relay serves ${maxGuests} guests, no more`)
+    this.#refuseUnknown(channel)
+    const { maxMessageBytes } = this.#firmware
+    if (opening.maxMessageBytes < maxMessageBytes)
+      throw new MediatorError(
+        'NOT_SUPPORTED',
+        `the firmware answers with up to ${maxMessageBytes} bytes, more than the ${opening.maxMessageBytes} that ${name} can take`,
+      )
     const link = this.#parts.makeLink(opening, this)
     const counters = countersOf(this.#parts.counters, slot)
     counters.fill(0)
@@ -177,16 +201,18 @@ export class Relay implements FirmwareHandler, FrameHandler {
       link,
       counters,
       audit,
-      inFlight: new Int32Array(2),
-      epoch: 0,
-      onQuiet: undefined,
+      inFlight: new InFlight(),
+      closing: false,
     }
     this.#countHolders()
     done(undefined)
   }
 
   #identity(name: string, { protocols }: Grants): VirtualIdentity {
-    const held = Array.from(protocols.keys()).filter(id => protocols[id] === 1)
+    const { versions } = this.#setup
+    const held = Array.from(protocols.keys()).filter(
+      id => protocols[id] === 1 && id !== base.id && versions.has(id),
+    )
     return new VirtualIdentity(this.#mediator.rules, this.#setup.identity, name, held)
   }
 
@@ -198,17 +224,18 @@ export class Relay implements FirmwareHandler, FrameHandler {
     guest.identity.version = version
     guest.identity.notifyErrors = notifyErrors
     this.#countHolders()
-    this.#whenQuiet(guest, () => this.#withdraw(guest, grants, () => done(undefined)))
+    guest.inFlight.whenQuiet(() => this.#withdraw(guest, () => done(undefined)))
   }
 
   #close(slot: number, done: Done): void {
     const guest = this.#guest(slot)
-    this.#links.get(slot)?.close()
+    guest.closing = true
+    guest.link.close()
     this.#links.delete(slot)
     guest.grants = noGrants()
-    this.#mediator.forget(slot)
-    this.#whenQuiet(guest, () =>
-      this.#withdraw(guest, guest.grants, () => {
+    this.#mediator.forget(guest)
+    guest.inFlight.whenQuiet(() =>
+      this.#withdraw(guest, () => {
         this.#mediator.guests[slot] = undefined
         guest.counters[CONNECTED] = 0
         this.#countHolders()
@@ -219,27 +246,14 @@ export class Relay implements FirmwareHandler, FrameHandler {
 
   #guest(slot: number): GuestState {
     const guest = this.#mediator.guests[slot]
-    if (guest === undefined)
+    if (guest === undefined || guest.closing)
       throw new MediatorError('DOMAIN_UNKNOWN', `the relay has no guest in slot ${slot}`)
     return guest
   }
 
-  /** Calls back when no message that was judged by the guest's former grants is under way. */
-  #whenQuiet(guest: GuestState, done: () => void): void {
-    guest.epoch++
-    const former = (guest.epoch + 1) & 1
-    if (guest.inFlight[former] === 0) return done()
-    guest.onQuiet = () => {
-      guest.onQuiet = undefined
-      done()
-    }
-  }
-
-  /** Withdraws what the guest asked for of resources that `kept` does not have. */
-  #withdraw(guest: GuestState, kept: Grants, done: () => void): void {
-    for (const protocol of this.#setup.versions.keys())
-      for (const id of this.#arbiter.stakes(protocol, guest.slot))
-        if (!owns(kept.owned[protocol], id)) this.#mediator.withdraw(protocol, id, guest.slot)
+  /** Withdraws what the guest asked for of resources that it holds no longer. */
+  #withdraw(guest: GuestState, done: () => void): void {
+    this.#mediator.admission.withdrawAll(guest.slot, guest.grants.owned)
     this.#mediator.own.whenReleased(done)
   }
 
@@ -255,6 +269,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
       expired: now => {
         timer.set(expireMs)
         this.#firmware.expire(now)
+        this.#mediator.own.expire(now)
         for (const [slot, link] of this.#links)
           countersOf(this.#parts.counters, slot)[CONNECTED] = link.occupied ? 1 : 0
       },

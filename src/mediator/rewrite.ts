@@ -3,32 +3,61 @@ import { type Grants, owns } from '../permissions/grants.ts'
 import { LISTS, type Rules } from '../permissions/rules.ts'
 import { protocolId } from '../scmi/header.ts'
 import type { Transfer } from '../transfer.ts'
+import type { Arbiter } from './arbiter.ts'
 import { writeDecimal } from './placeholders.ts'
 
-const sensorV1Bytes = 28
+/** Words before the first sensor descriptor: header, status, num_sensor_flags. */
+const listWords = 3
+/** Words of a sensor descriptor: version 1 or without extended attributes; scalar with them; with axes and them. */
+const plainWords = 7
+const scalarWords = 13
+const axisWords = 8
 /** Descriptor words, from its start. */
 const ATTRIBUTES_LOW = 1
 const ATTRIBUTES_HIGH = 2
 const NAME = 3
-/** Bits 31 and 30 of a descriptor's attributes promise delayed responses and updates. */
-const sensorP2A = 0xc000_0000
+/** Bits of a descriptor's attributes. */
+const EXTENDED = 0x100
+const AXIS_SUPPORT = 0x100
+const AXES = 0x3f_0000
+/** Bits 31 and 30 promise delayed responses and updates. */
+const sensorP2A = 0xc000_0000 | 0
 /** "unused-s" */
 const unused = Uint8Array.from('unused-s', c => c.charCodeAt(0))
 
-/** Clears what `rules` name in the successful response in `transfer`; `at` is the command's table index. */
-export function conceal(rules: Rules, grants: Grants, hasP2A: boolean, transfer: Transfer, at: number): void {
+/**
+ * Clears what `rules` name in the successful response in `transfer`; `at` is the command's table index. False when
+ * the response is not what it should be, and none of it may be shown.
+ */
+export function conceal(
+  rules: Rules,
+  grants: Grants,
+  hasP2A: boolean,
+  transfer: Transfer,
+  at: number,
+): boolean {
   clear(rules.hide[at], transfer)
   if (!hasP2A) clear(rules.hideP2A[at], transfer)
-  if (((rules.flags[at] as number) & LISTS) !== 0)
-    concealSensors(transfer, grants.owned[protocolId(transfer.header)], hasP2A)
+  if (((rules.flags[at] as number) & LISTS) === 0) return true
+  return concealSensors(transfer, grants.owned[protocolId(transfer.header)], hasP2A)
 }
 
-function clear(pairs: Uint32Array | undefined, transfer: Transfer): void {
+/** Where holders share a resource, each sees what it asked for itself. */
+export function showOwnView(rules: Rules, arbiter: Arbiter, transfer: Transfer, at: number): void {
+  const view = rules.views[at]
+  if (view === undefined || view.word * 4 >= transfer.length) return
+  const protocol = protocolId(transfer.header)
+  if (!arbiter.shared(protocol, transfer.resource)) return
+  const own = arbiter.voted(protocol, transfer.resource, transfer.guest) ? view.on : view.off
+  transfer.ints[view.word] = ((transfer.ints[view.word] as number) & ~view.mask) | own
+}
+
+function clear(pairs: Int32Array | undefined, transfer: Transfer): void {
   if (pairs === undefined) return
   for (let i = 0; i < pairs.length; i += 2) {
     const word = pairs[i] as number
     if (word * 4 < transfer.length)
-      transfer.words[word] = (transfer.words[word] as number) & ~(pairs[i + 1] as number)
+      transfer.ints[word] = (transfer.ints[word] as number) & ~(pairs[i + 1] as number)
   }
 }
 
@@ -36,35 +65,48 @@ function clear(pairs: Uint32Array | undefined, transfer: Transfer): void {
  * SENSOR_DESCRIPTION_GET lists all sensors: the descriptors of those the guest does not own become constants. A full
  * scalar descriptor (52 bytes) keeps its size; any other shrinks to the 28 bytes of one without extended attributes.
  */
-function concealSensors(transfer: Transfer, owned: Uint32Array | undefined, hasP2A: boolean): void {
-  const { words, bytes } = transfer
-  const count = (words[2] as number) & 0xfff
+function concealSensors(transfer: Transfer, owned: Uint32Array | undefined, hasP2A: boolean): boolean {
+  const { ints } = transfer
+  const count = (ints[2] as number) & 0xfff
   const end = transfer.length >>> 2
   // Version 1 descriptors are 7 words each and have no bit 8; later ones say their size.
-  const v1 = transfer.length - 12 === count * sensorV1Bytes
-  let from = 3
-  let to = 3
-  for (let i = 0; i < count && from + 7 <= end; i++) {
-    const low = words[from + ATTRIBUTES_LOW] as number
-    const extended = !v1 && ((low >>> 8) & 1) === 1
-    const scalar = (((words[from + ATTRIBUTES_HIGH] as number) >>> 8) & 1) === 0
-    const size = extended ? (scalar ? 13 : 8) : 7
-    const id = words[from] as number
-    const mine = owns(owned, id)
-    const kept = mine ? size : extended && scalar ? 13 : 7
-    if (mine) {
-      if (to !== from) words.copyWithin(to, from, from + size)
-      if (!hasP2A) words[to + ATTRIBUTES_LOW] = low & ~sensorP2A
+  const v1 = end - listWords === count * plainWords
+  let from = listWords
+  let to = listWords
+  for (let i = 0; i < count; i++) {
+    if (from + plainWords > end) return false
+    const extended = !v1 && ((ints[from + ATTRIBUTES_LOW] as number) & EXTENDED) !== 0
+    const size = !extended
+      ? plainWords
+      : hasAxes(ints[from + ATTRIBUTES_HIGH] as number)
+        ? axisWords
+        : scalarWords
+    if (from + size > end) return false
+    if (owns(owned, ints[from] as number)) {
+      if (to !== from) ints.copyWithin(to, from, from + size)
+      if (!hasP2A) ints[to + ATTRIBUTES_LOW] = (ints[to + ATTRIBUTES_LOW] as number) & ~sensorP2A
+      to += size
     } else {
-      words.fill(0, to, to + kept)
-      words[to] = id
-      if (kept === 13) words[to + ATTRIBUTES_LOW] = 0x100
-      const name = (to + NAME) * 4
-      for (let c = 0; c < unused.length; c++) bytes[name + c] = unused[c] as number
-      writeDecimal(bytes, name + unused.length, id % 1_000_000)
+      const kept = size === scalarWords ? scalarWords : plainWords
+      blank(transfer, ints[from] as number, to, kept)
+      to += kept
     }
     from += size
-    to += kept
   }
   transfer.length = to * 4
+  return from === end
+}
+
+/** A number of axes without the bit that says they are supported means nothing. */
+const hasAxes = (high: number): boolean => (high & AXIS_SUPPORT) !== 0 && (high & AXES) !== 0
+
+/** Writes the constant descriptor of `size` words for another's sensor at word `at`. */
+function blank(transfer: Transfer, id: number, at: number, size: number): void {
+  const { ints, bytes } = transfer
+  ints.fill(0, at, at + size)
+  ints[at] = id
+  if (size === scalarWords) ints[at + ATTRIBUTES_LOW] = EXTENDED
+  const name = (at + NAME) * 4
+  for (let c = 0; c < unused.length; c++) bytes[name + c] = unused[c] as number
+  writeDecimal(bytes, name + unused.length, (id >>> 0) % 1_000_000)
 }

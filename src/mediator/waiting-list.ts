@@ -25,15 +25,15 @@ export class WaitingList {
     return undefined
   }
 
-  /** Drops all of the guest in `slot`. */
-  drop(slot: number): void {
+  /** Takes the oldest of the guest in `slot`. */
+  takeOf(slot: number): Transfer | undefined {
     let before: Transfer | undefined
-    for (let at = this.#first; at !== undefined; ) {
-      const { next } = at
-      if (at.guest === slot) this.#remove(before, at)
-      else before = at
-      at = next
+    for (let at = this.#first; at !== undefined; before = at, at = at.next) {
+      if (at.guest !== slot) continue
+      this.#remove(before, at)
+      return at
     }
+    return undefined
   }
 
   #remove(before: Transfer | undefined, transfer: Transfer): void {

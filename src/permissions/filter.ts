@@ -25,23 +25,26 @@ export const PLACEHOLDER = 2
 export const HARMLESS_RELEASE = 3
 
 const base = 0x10
+/** Bits 9:8 of the header: anything but a command. */
+const typeMask = 0x300
 
 /**
- * Judges the command in `words` of `length` bytes. `identity` discovery: the guest sees the platform's own ids, and
+ * Judges the command in `ints` of `length` bytes. `identity` discovery: the guest sees the platform's own ids, and
  * what it does not own is a placeholder or DENIED. The order of checks is DEN0056's as SCP and Arm's suite read it:
  * type, protocol, protocol permission, message, size, then resource; a command that is forwarded is checked further
- * by the platform, one that is answered here is checked from the schema first.
+ * by the platform, one that is answered here is checked from the schema first. Words are read signed: a guest that
+ * sets bit 31 must not cost a place on the heap.
  */
 export function verdict(
   rules: Rules,
   counts: Counts,
   grants: Grants,
   hasP2A: boolean,
-  words: Uint32Array,
+  ints: Int32Array,
   length: number,
 ): number {
-  const header = words[0] as number
-  if ((header & (reservedMask | 0x300)) !== 0) return PROTOCOL_ERROR // only commands go from agent to platform
+  const header = ints[0] as number
+  if ((header & (reservedMask | typeMask)) !== 0) return PROTOCOL_ERROR // only commands go from agent to platform
   const at = tableIndex(header)
   const kind = rules.kind[at] as number
   if (kind === UNKNOWN_PROTOCOL) return NOT_SUPPORTED
@@ -51,31 +54,51 @@ export function verdict(
   if (length !== 4 + (rules.size[at] as number)) return PROTOCOL_ERROR
   const flags = rules.flags[at] as number
   if (protocol === base) return (flags & PRIVILEGED) !== 0 ? DENIED : LOCAL
-  if (kind !== RESOURCE) return FORWARD
-  const resource = words[rules.resource[at] as number] as number
-  const owned = owns(grants.owned[protocol], resource)
-  if (owned && (flags & (PRIVILEGED | SUBSCRIBES)) === 0) {
-    const asyncWord = rules.asyncWord[at] as number
-    if (asyncWord !== 0 && !hasP2A && ((words[asyncWord] as number) & (rules.asyncMask[at] as number)) !== 0)
-      return wellFormed(rules.checks[at], words) ? NOT_SUPPORTED : INVALID_PARAMETERS
-    const other = rules.other[at] as number
-    if (other !== 0) {
-      const id = words[other] as number
-      if (id >= (counts[protocol] as number)) return NOT_FOUND
-      if (!owns(grants.owned[protocol], id)) return DENIED
-    }
-    return FORWARD
+  if (kind !== RESOURCE) {
+    if ((flags & SUBSCRIBES) === 0 || hasP2A) return FORWARD
+    return wellFormed(rules.checks[at], ints) ? NOT_SUPPORTED : INVALID_PARAMETERS
   }
+  const owned = grants.owned[protocol]
+  const resource = ints[rules.resource[at] as number] as number
+  if (owns(owned, resource)) return ofOwned(rules, counts, owned, hasP2A, ints, at, flags)
   // From here on the answer is made here, so the schema's checks are made here.
-  if (resource >= (counts[protocol] as number)) return NOT_FOUND
-  if (!wellFormed(rules.checks[at], words)) return INVALID_PARAMETERS
-  if (owned) {
-    if ((flags & SUBSCRIBES) === 0 || !hasP2A) return NOT_SUPPORTED // fast channels; nothing to be notified through
-    return FORWARD
-  }
-  if ((flags & HARMLESS) !== 0) {
-    const vote = rules.votes[at] as VoteRule
-    if (((words[vote.word] as number) & vote.mask) >>> 0 === vote.off) return HARMLESS_RELEASE
-  }
+  if (resource >>> 0 >= (counts[protocol] as number)) return NOT_FOUND
+  if (!wellFormed(rules.checks[at], ints)) return INVALID_PARAMETERS
+  if ((flags & HARMLESS) !== 0 && releasesOnly(rules, ints, at)) return HARMLESS_RELEASE
   return (flags & CONTROL) !== 0 && (flags & SUBSCRIBES) === 0 ? DENIED : PLACEHOLDER
+}
+
+/** The verdict on a command about a resource that the guest owns. */
+function ofOwned(
+  rules: Rules,
+  counts: Counts,
+  owned: Uint32Array | undefined,
+  hasP2A: boolean,
+  ints: Int32Array,
+  at: number,
+  flags: number,
+): number {
+  // Fast channels lead past the mediator; and nobody can be told anything who has no way back.
+  const refused = (flags & PRIVILEGED) !== 0 || ((flags & SUBSCRIBES) !== 0 && !hasP2A)
+  if (refused || (!hasP2A && asksForDelay(rules, ints, at)))
+    return wellFormed(rules.checks[at], ints) ? NOT_SUPPORTED : INVALID_PARAMETERS
+  const other = rules.other[at] as number
+  if (other === 0) return FORWARD
+  const id = ints[other] as number
+  if (id >>> 0 >= (counts[at >>> 8] as number)) return NOT_FOUND
+  return owns(owned, id) ? FORWARD : DENIED
+}
+
+/** Whether the command asks for an answer that comes later by the way back. */
+export function asksForDelay(rules: Rules, ints: Int32Array, at: number): boolean {
+  const word = rules.asyncWord[at] as number
+  return word !== 0 && ((ints[word] as number) & (rules.asyncMask[at] as number)) !== 0
+}
+
+/** Whether the command is a release and nothing more: one that sets an extended configuration too is not. */
+function releasesOnly(rules: Rules, ints: Int32Array, at: number): boolean {
+  const vote = rules.votes[at] as VoteRule
+  if (((ints[vote.word] as number) & vote.mask) !== vote.off) return false
+  const exclusive = rules.exclusiveMask[at] as number
+  return exclusive === 0 || ((ints[rules.exclusiveWord[at] as number] as number) & exclusive) === 0
 }

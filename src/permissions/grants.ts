@@ -46,6 +46,6 @@ export function compileGrants(
   return { protocols, owned }
 }
 
-/** Whether bit `id` is set. False beyond the bitmap and where there is none. */
+/** Whether bit `id`, signed or unsigned, is set. False beyond the bitmap and where there is none. */
 export const owns = (bitmap: Uint32Array | undefined, id: number): boolean =>
   bitmap !== undefined && id >>> 5 < bitmap.length && (((bitmap[id >>> 5] as number) >>> (id & 31)) & 1) === 1

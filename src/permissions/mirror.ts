@@ -1,7 +1,7 @@
 // Grants told to the firmware: the Base protocol's permission commands, on the management channel. Sends, judges, keeps none.
 import { base } from '../scmi/base.ts'
 import { decodeResponse, encodeCommand } from '../scmi/codec.ts'
-import { COMMS_ERROR, DENIED, INVALID_PARAMETERS, SUCCESS } from '../scmi/status.ts'
+import { COMMS_ERROR, DENIED, INVALID_PARAMETERS } from '../scmi/status.ts'
 
 /** Sends a whole frame on a firmware channel; resolves with the whole answer. */
 export type Send = (channel: number, frame: Uint8Array) => Promise<Uint8Array>
@@ -59,5 +59,3 @@ export class FirmwarePermissions {
     return malformed === undefined ? status : COMMS_ERROR
   }
 }
-
-export const isSuccess = (status: number): boolean => status === SUCCESS

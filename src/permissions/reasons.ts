@@ -1,5 +1,7 @@
 // Why the mediator decided as it did: numbers on the relay thread, sentences in the audit log.
 
+/** Nobody's rule: malformed, absent, or answered by the mediator for itself. */
+export const NO_RULE = -1
 export const GRANTED = 0
 /** The resource is not the guest's. */
 export const NOT_OWNED = 1
@@ -15,6 +17,8 @@ export const EXCLUSIVELY_HELD = 5
 export const HOST_HOLDS = 6
 /** A release of what the guest does not own takes nothing from anybody. */
 export const NOTHING_TO_RELEASE = 7
+/** A state between on and off, of something that others share. */
+export const STATE_NOT_SHARED = 8
 
 /** The sentence for a reason; `{node}` and `{domain}` are filled in by whoever knows the device trees. */
 export const reasons: readonly string[] = [
@@ -26,4 +30,5 @@ export const reasons: readonly string[] = [
   'set exclusively by another domain: {node}',
   'the host uses it: {node}',
   'not granted, and nothing to release: {node}',
+  'shared, so only on and off can be asked of it: {node}',
 ]

@@ -8,6 +8,7 @@ import {
   type Form,
   formAt,
   type Layout,
+  type Protocol,
   type Version,
 } from '../scmi/schema.ts'
 
@@ -35,12 +36,14 @@ export interface Check {
   readonly valid: (word: number) => boolean
 }
 
-/** How requests for a shared resource are counted. */
+/** How requests for a shared resource are counted. Words are signed, so that none needs a place on the heap. */
 export interface VoteRule {
   readonly word: number
   readonly mask: number
   readonly off: number
-  /** -1 where every value asks or releases. */
+  /** What holders who share may ask for besides `off`: other states would be decided for the others too. */
+  readonly on: number
+  /** Neither asks nor releases; the same as `off` where there is no such value. */
   readonly neutral: number
 }
 
@@ -73,17 +76,17 @@ export interface Rules {
   readonly other: Uint8Array
   /** Frame word and bits that ask for a delayed response; 0 for none. */
   readonly asyncWord: Uint8Array
-  readonly asyncMask: Uint32Array
-  /** Frame word and bits that make the request exclusive; mask 0xFFFFFFFF for always, 0 for never. */
+  readonly asyncMask: Int32Array
+  /** Frame word and bits that make the request exclusive; word 0 for always, mask 0 for never. */
   readonly exclusiveWord: Uint8Array
-  readonly exclusiveMask: Uint32Array
+  readonly exclusiveMask: Int32Array
   readonly votes: readonly (VoteRule | undefined)[]
   readonly views: readonly (ViewRule | undefined)[]
   readonly checks: readonly (readonly Check[] | undefined)[]
   /** Pairs of response word and bits to clear for every guest. */
-  readonly hide: readonly (Uint32Array | undefined)[]
+  readonly hide: readonly (Int32Array | undefined)[]
   /** The same, for guests without a way back. */
-  readonly hideP2A: readonly (Uint32Array | undefined)[]
+  readonly hideP2A: readonly (Int32Array | undefined)[]
   readonly entries: readonly (Entry | undefined)[]
 }
 
@@ -97,13 +100,29 @@ const checksOf = (command: Layout): Check[] =>
   )
 
 /** Words of a response (header, status, then the layout) with bits that `maskOf` finds in each field. */
-function masksOf(response: Layout, maskOf: (field: Field<unknown>) => number): Uint32Array | undefined {
+function masksOf(response: Layout, maskOf: (field: Field<unknown>) => number): Int32Array | undefined {
   const pairs = Object.entries(response.fields).flatMap(([name, field]) => {
     const mask = maskOf(field)
     return mask === 0 ? [] : [2 + (response.word[name] ?? 0), mask]
   })
-  return pairs.length === 0 ? undefined : Uint32Array.from(pairs)
+  return pairs.length === 0 ? undefined : Int32Array.from(pairs)
 }
+
+/**
+ * The field with a range called `async`, and its bits. POWER_STATE_SET is one: it has no delayed response, but its
+ * completion shows as a notification, which needs a way back all the same.
+ */
+function asyncOf(command: Layout): { field: string; mask: number } | undefined {
+  for (const [field, declared] of Object.entries(command.fields)) {
+    const { mask } = declared as { mask?: Readonly<Record<string, number>> }
+    if (mask?.['async'] !== undefined) return { field, mask: mask['async'] }
+  }
+  return undefined
+}
+
+/** The value that a protocol's own views show for a resource that was asked for. */
+const onOf = (protocol: Protocol): number =>
+  Object.values(protocol.messages).find(({ view }) => view !== undefined)?.view?.on ?? 0
 
 /**
  * Compiles the schema for a platform that presents `versions` (protocol id to version word; a protocol that is not in
@@ -118,14 +137,14 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
     resource: new Uint8Array(tableSize),
     other: new Uint8Array(tableSize),
     asyncWord: new Uint8Array(tableSize),
-    asyncMask: new Uint32Array(tableSize),
+    asyncMask: new Int32Array(tableSize),
     exclusiveWord: new Uint8Array(tableSize),
-    exclusiveMask: new Uint32Array(tableSize),
+    exclusiveMask: new Int32Array(tableSize),
     votes: new Array<VoteRule | undefined>(tableSize).fill(undefined),
     views: new Array<ViewRule | undefined>(tableSize).fill(undefined),
     checks: new Array<readonly Check[] | undefined>(tableSize).fill(undefined),
-    hide: new Array<Uint32Array | undefined>(tableSize).fill(undefined),
-    hideP2A: new Array<Uint32Array | undefined>(tableSize).fill(undefined),
+    hide: new Array<Int32Array | undefined>(tableSize).fill(undefined),
+    hideP2A: new Array<Int32Array | undefined>(tableSize).fill(undefined),
     entries: new Array<Entry | undefined>(tableSize).fill(undefined),
   }
   for (const protocol of protocols) {
@@ -147,21 +166,24 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
       rules.size[at] = form.command.size
       if (message.resource !== undefined) rules.resource[at] = commandWord(form, message.resource)
       if (message.other !== undefined) rules.other[at] = commandWord(form, message.other)
-      if (message.async !== undefined && form.delayed !== undefined) {
-        rules.asyncWord[at] = commandWord(form, message.async.field)
-        rules.asyncMask[at] = message.async.mask
+      const async = asyncOf(form.command)
+      if (async !== undefined) {
+        rules.asyncWord[at] = commandWord(form, async.field)
+        rules.asyncMask[at] = async.mask
       }
       if (message.exclusive !== undefined) {
         rules.exclusiveWord[at] = message.exclusive === true ? 0 : commandWord(form, message.exclusive.field)
         rules.exclusiveMask[at] = message.exclusive === true ? 0xffff_ffff : message.exclusive.mask
       }
       if (message.votes !== undefined) {
-        const { field, mask, off, neutral = -1 } = message.votes
-        rules.votes[at] = { word: commandWord(form, field), mask, off, neutral }
+        const { field, mask, off, neutral = off } = message.votes
+        const word = commandWord(form, field)
+        rules.votes[at] = { word, mask: mask | 0, off: off | 0, on: onOf(protocol) | 0, neutral: neutral | 0 }
       }
       if (message.view !== undefined) {
         const { field, mask, on, off } = message.view
-        rules.views[at] = { word: 2 + (form.response.word[field] ?? 0), mask, on, off }
+        const word = 2 + (form.response.word[field] ?? 0)
+        rules.views[at] = { word, mask: mask | 0, on: on | 0, off: off | 0 }
       }
       const checks = checksOf(form.command)
       if (checks.length > 0) rules.checks[at] = checks
@@ -172,12 +194,12 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
   return rules
 }
 
-/** Whether every restricted word of the command in `words` holds what the standard allows. */
-export function wellFormed(checks: readonly Check[] | undefined, words: Uint32Array): boolean {
+/** Whether every restricted word of the command in `ints` holds what the standard allows. */
+export function wellFormed(checks: readonly Check[] | undefined, ints: Int32Array): boolean {
   if (checks === undefined) return true
   for (let i = 0; i < checks.length; i++) {
     const check = checks[i] as Check
-    if (!check.valid(words[check.word] as number)) return false
+    if (!check.valid(ints[check.word] as number)) return false
   }
   return true
 }
