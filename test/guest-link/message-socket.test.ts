@@ -157,8 +157,22 @@ describe('lengths', () => {
   })
 
   test.each([
-    ['00000000', 'nothing'],
-    ['03000000', 'less than a header'],
+    ['00000000', '00000000', 'nothing'],
+    ['0100000007', '07000000', 'a byte'],
+    ['03000000075000', '07500000', 'all but a byte of a header'],
+  ])('%s is answered PROTOCOL_ERROR under what there is of a header: %s', (bytes, header) => {
+    const handler = new KeepingHandler()
+    serve(handler)
+    const fd = connect()
+    let received = ''
+    for (let i = 0; i < bytes.length; i += 2) received += ask(fd, bytes.slice(i, i + 2))
+    expect(received).toBe(`08000000${header}f6ffffff`)
+    expect(handler.frames).toEqual([])
+    ask(fd, frame(0x41))
+    expect(handler.frames.length).toBe(1)
+  })
+
+  test.each([
     ['01000100' + '40000000', 'more than is drained'],
     ['ffffff7f' + '40000000', 'the largest signed number'],
     ['00000080' + '40000000', 'the most negative one'],

@@ -12,8 +12,6 @@ const prefixBytes = 8
 export const MORE = 0
 /** `readPrefix`: `length` and `header` of the next frame are known. */
 export const KNOWN = 1
-/** `readPrefix`: the frame has no header, so there is nothing to answer under. */
-export const HEADERLESS = 2
 
 /** One stream's reader. Call `fill` only while it is `empty`. */
 export class FrameReader {
@@ -42,17 +40,17 @@ export class FrameReader {
     return result
   }
 
-  /** Reads on to the next frame's length and header. */
+  /** Reads on to the next frame's length and header; one too short for a header has what there is of it, then zeros. */
   readPrefix(): number {
-    while (this.#prefixHas < prefixBytes) {
-      if (this.#prefixHas === 4 && isHeaderless(this.#prefixInts[0]!)) return HEADERLESS
+    while (this.#prefixHas < 4 || this.#prefixHas < 4 + headerBytesOf(this.#prefixInts[0]!)) {
       if (this.#at === this.#end) return MORE
       this.#prefix[this.#prefixHas++] = this.#memory.bytes[this.#at++]!
     }
+    this.#prefix.fill(0, this.#prefixHas)
+    this.#has = this.#prefixHas - 4
     this.#prefixHas = 0
     this.length = this.#prefixInts[0]!
     this.header = this.#prefixInts[1]!
-    this.#has = 4
     return KNOWN
   }
 
@@ -79,4 +77,4 @@ export class FrameReader {
 }
 
 /** As unsigned: lengths of 2^31 and more have a header, if hardly a place to go. */
-const isHeaderless = (length: number): boolean => length >= 0 && length < 4
+const headerBytesOf = (length: number): number => (length >= 0 && length < 4 ? length : 4)

@@ -5,18 +5,18 @@ import { EAGAIN, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, errnoName } from '../../
 import type { Reactor, Source } from '../../native/reactor.ts'
 import { peerCredentials } from '../../native/unix-socket.ts'
 import { BUSY, COMMS_ERROR, GENERIC_ERROR, PROTOCOL_ERROR } from '../../scmi/status.ts'
-import { defaultMaxMessageBytes, type Transfer, TransferPool } from '../../transfer.ts'
+import { defaultMaxMessageBytes, headerBytes, type Transfer, TransferPool } from '../../transfer.ts'
 import type { FrameHandler, GuestLink } from '../guest-link.ts'
 import { LinkCounters, type LinkParts } from '../link-parts.ts'
 import { LogShare } from '../log-share.ts'
 import { SocketDoor } from '../socket-door.ts'
-import { FrameReader, HEADERLESS, MORE } from './frame-reader.ts'
+import { FrameReader, MORE } from './frame-reader.ts'
 import { FrameWriter, lengthBytes } from './frame-writer.ts'
 
 /** Commands in flight, and frames handled per round. */
 const inFlightMax = 32
 const framesPerRound = 32
-/** A frame beyond the link's maximum, but not beyond this, is read to its end and answered PROTOCOL_ERROR. */
+/** A frame below a header or beyond the link's maximum, but not beyond this, is read to its end and answered PROTOCOL_ERROR. */
 const drainBytesLimit = 65536
 
 /** What one guest's message socket is configured with. */
@@ -192,16 +192,15 @@ export class MessageSocketLink implements GuestLink, Source {
   /** Reads a frame's prefix and decides its fate: whether its payload is next. */
   #beginFrame(): boolean {
     if (this.#writer.room < (this.#owed + 1) * this.#frameBytes) return false
-    const state = this.#reader.readPrefix()
-    if (state === MORE) return false
+    if (this.#reader.readPrefix() === MORE) return false
     const length = this.#reader.length
-    if (state === HEADERLESS || length < 0 || length > drainBytesLimit) {
-      this.#disconnect('warn', 'refused: a frame with a length below 4 or beyond all bounds')
+    if (length < 0 || length > drainBytesLimit) {
+      this.#disconnect('warn', 'refused: a frame with a length beyond all bounds')
       return false
     }
     this.#inFrame = true
     this.#owed++
-    if (length > this.maxMessageBytes) {
+    if (length < headerBytes || length > this.maxMessageBytes) {
       this.counters.badLengths++
       this.#refusal = PROTOCOL_ERROR
       return true
