@@ -14,7 +14,7 @@ export type Handler = (call: Call) => number
 /** Word of the frame where a response's own fields start, after header and status. */
 export const BODY = 2
 /** The longest command payload there is, in words. */
-export const maxArgs = 8
+const maxArgs = 8
 
 const none = new ArrayBuffer(0)
 

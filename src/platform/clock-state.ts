@@ -1,5 +1,5 @@
 // Clocks: their rates, parents, extended values, and who keeps them running. Physical state; no message.
-import type { ClockConfig } from './config.ts'
+import type { ClockConfig } from './config-protocols.ts'
 import { DescribedValues } from './described-values.ts'
 import { agentIndex } from './numbering.ts'
 

@@ -11,7 +11,7 @@ import {
 } from '../scmi/status.ts'
 import { BODY, type Call } from './call.ts'
 import type { ClockState } from './clock-state.ts'
-import type { ClockConfig } from './config.ts'
+import type { ClockConfig } from './config-protocols.ts'
 import { type DescribedValues, DOWN, NEAREST, UP } from './described-values.ts'
 import { Subscriptions } from './events.ts'
 import { flags, type Implementation, type Shared, subscribe } from './implementation.ts'

@@ -2,7 +2,7 @@
 import { performance as protocol } from '../scmi/performance.ts'
 import { type AnyMessage, existsAt } from '../scmi/schema.ts'
 import { BODY, type Call } from './call.ts'
-import type { PerformanceConfig } from './config.ts'
+import type { PerformanceConfig } from './config-protocols.ts'
 import { out, outBits, shiftOf, two32 } from './words.ts'
 
 const m = protocol.messages

@@ -1,5 +1,5 @@
 // Performance domains: levels, each agent's limits, and the level in force. Physical state; no message.
-import type { PerformanceConfig } from './config.ts'
+import type { PerformanceConfig } from './config-protocols.ts'
 
 /**
  * Levels here are values, never indices. Every agent has its own limits; what is in force is their intersection, and

@@ -11,7 +11,7 @@ import {
   SUCCESS,
 } from '../scmi/status.ts'
 import { BODY, type Call } from './call.ts'
-import type { PerformanceConfig } from './config.ts'
+import type { PerformanceConfig } from './config-protocols.ts'
 import { Subscriptions } from './events.ts'
 import { fastChannels } from './fast-channels.ts'
 import { flags, type Implementation, type Shared, subscribe } from './implementation.ts'

@@ -1,5 +1,5 @@
 // Sensors: readings, trip points, update intervals, and which are enabled. Physical state; no message.
-import type { SensorConfig } from './config.ts'
+import type { SensorConfig } from './config-protocols.ts'
 import { two32 } from './words.ts'
 
 type Interval = { readonly seconds: number; readonly exponent?: number }
@@ -14,7 +14,7 @@ const powers = Float64Array.from({ length: 32 }, (_, i) => 10 ** (i - 16))
 /** Seconds that a mantissa and an exponent make. */
 const duration = (seconds: number, exponent: number): number => seconds * (powers[exponent + 16] as number)
 /** An interval as SENSOR_LIST_UPDATE_INTERVALS tells it: exponent in 4:0, seconds in 20:5. */
-export const packInterval = (seconds: number, exponent: number): number => (seconds << 5) | (exponent & 31)
+const packInterval = (seconds: number, exponent: number): number => (seconds << 5) | (exponent & 31)
 
 /** Hears of a new reading; `before` is the one it replaces. */
 export type ReadingWatch = (sensor: number, before: number, now: number) => void

@@ -3,7 +3,7 @@ import { v2 } from '../scmi/common.ts'
 import { payloadAt } from '../scmi/schema.ts'
 import { DENIED, NOT_SUPPORTED, SUCCESS } from '../scmi/status.ts'
 import { system as protocol } from '../scmi/system.ts'
-import type { SystemConfig } from './config.ts'
+import type { SystemConfig } from './config-protocols.ts'
 import { Subscriptions } from './events.ts'
 import type { Implementation, Shared } from './implementation.ts'
 import { agentIdOf, agentIndex, SYSTEM } from './numbering.ts'
@@ -17,12 +17,9 @@ const attributeBits = m.PROTOCOL_MESSAGE_ATTRIBUTES.response.fields.attributes.m
 >
 const NOTIFIER = protocol.notifications.SYSTEM_POWER_STATE_NOTIFIER
 
-/** system_state values. */
-export const SYSTEM_SHUTDOWN = 0
-export const SYSTEM_COLD_RESET = 1
-export const SYSTEM_WARM_RESET = 2
-export const SYSTEM_POWER_UP = 3
-export const SYSTEM_SUSPEND = 4
+/** system_state values that a platform need not offer. */
+const WARM_RESET = 2
+const SUSPEND = 4
 
 /** Hears of an accepted SYSTEM_POWER_STATE_SET. */
 export type SystemRequest = (agentId: number, state: number, graceful: boolean) => void
@@ -86,8 +83,8 @@ export function systemProtocol(
         if (mayAsk[call.agent] === 0) return DENIED
         const asked = call.signedArgs[STATE] as number
         if (asked < 0) return NOT_SUPPORTED // the vendor's states; this vendor has none
-        if (asked === SYSTEM_WARM_RESET && !config.warmReset) return NOT_SUPPORTED
-        if (asked === SYSTEM_SUSPEND && !config.suspend) return NOT_SUPPORTED
+        if (asked === WARM_RESET && !config.warmReset) return NOT_SUPPORTED
+        if (asked === SUSPEND && !config.suspend) return NOT_SUPPORTED
         const graceful = (call.args[FLAGS] as number) & 1
         state.ask(agentIdOf(call.agent), asked, graceful !== 0)
         announce(call.agent, graceful, asked)

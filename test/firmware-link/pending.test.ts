@@ -201,7 +201,7 @@ describe('deadlines', () => {
   })
 
   test('come in order of time, also when the clock wraps', () => {
-    const start = 0x7fff_ffff - 10_000
+    const start = 0x7fff_ffff - timeout - 2000 // the first deadline lies before the wrap, the second after
     const [first, second] = [command(RATE_GET, 1), command(RATE_GET, 2)]
     pending.begin(0, second, (start + 5000) | 0)
     pending.begin(1, first, start)

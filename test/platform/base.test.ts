@@ -243,6 +243,17 @@ describe('agent reset', () => {
     expect(asked.platform.deviceAllowed(2, 1)).toBe(false)
   })
 
+  test('suite b017: what was denied by protocol comes back with flag 1', () => {
+    const asked = example(text =>
+      text.replace('name: guest0, permissions: deny', 'name: guest0, permissions: deny, devices: [1]'),
+    )
+    asked.ask(mediator, 0x10, 0xa, 2, 1, 0x14, 0)
+    asked.ask(mediator, 0x10, 0xb, 2, 0)
+    expect(asked.status(guest0, 0x14, 0x0), 'flags 0').toBe(DENIED)
+    asked.ask(mediator, 0x10, 0xb, 2, 1)
+    expect(asked.status(guest0, 0x14, 0x0)).toBe(SUCCESS)
+  })
+
   test('takes nothing from others', () => {
     const asked = held()
     asked.ask(mediator, 0x14, 0x7, 1, 1, 0)
