@@ -1,6 +1,7 @@
 // What a guest may not see in a forwarded response: addresses, bits that promise what it cannot have, others' sensors.
 import { type Grants, owns } from '../permissions/grants.ts'
 import { LISTS, type Rules } from '../permissions/rules.ts'
+import { v1, v2 } from '../scmi/common.ts'
 import { protocolId } from '../scmi/header.ts'
 import type { Transfer } from '../transfer.ts'
 import type { Arbiter } from './arbiter.ts'
@@ -39,7 +40,9 @@ export function conceal(
   clear(rules.hide[at], transfer)
   if (!hasP2A) clear(rules.hideP2A[at], transfer)
   if (((rules.flags[at] as number) & LISTS) === 0) return true
-  return concealSensors(transfer, grants.owned[protocolId(transfer.header)], hasP2A)
+  const protocol = protocolId(transfer.header)
+  const extensible = (rules.versions.get(protocol) ?? v1) >= v2
+  return concealSensors(transfer, grants.owned[protocol], extensible, hasP2A)
 }
 
 /** Where holders share a resource, each sees what it asked for itself. */
@@ -64,18 +67,22 @@ function clear(pairs: Int32Array | undefined, transfer: Transfer): void {
 /**
  * SENSOR_DESCRIPTION_GET lists all sensors: the descriptors of those the guest does not own become constants. A full
  * scalar descriptor (52 bytes) keeps its size; any other shrinks to the 28 bytes of one without extended attributes.
+ * `extensible`: from version 2 on descriptors say their size; before, all have 28 bytes.
  */
-function concealSensors(transfer: Transfer, owned: Uint32Array | undefined, hasP2A: boolean): boolean {
+function concealSensors(
+  transfer: Transfer,
+  owned: Uint32Array | undefined,
+  extensible: boolean,
+  hasP2A: boolean,
+): boolean {
   const { ints } = transfer
   const count = (ints[2] as number) & 0xfff
   const end = transfer.length >>> 2
-  // Version 1 descriptors are 7 words each and have no bit 8; later ones say their size.
-  const v1 = end - listWords === count * plainWords
   let from = listWords
   let to = listWords
   for (let i = 0; i < count; i++) {
     if (from + plainWords > end) return false
-    const extended = !v1 && ((ints[from + ATTRIBUTES_LOW] as number) & EXTENDED) !== 0
+    const extended = extensible && ((ints[from + ATTRIBUTES_LOW] as number) & EXTENDED) !== 0
     const size = !extended
       ? plainWords
       : hasAxes(ints[from + ATTRIBUTES_HIGH] as number)
