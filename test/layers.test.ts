@@ -7,11 +7,12 @@ import { beforeAll, expect, test } from 'vitest'
 
 const layers = [
   ['scmi', 'native', 'config'],
-  ['dt', 'platform'],
+  ['dt', 'platform', 'framing'],
   ['agents', 'permissions', 'guest-link', 'firmware-link', 'audit'],
   ['mediator'],
   ['lifecycle'],
-  ['control', 'cli', 'guest'],
+  ['control', 'cli', 'guest', 'platform-server'],
+  ['demo'],
 ] as const
 const height = (folder: string): number =>
   layers.findIndex(layer => (layer as readonly string[]).includes(folder))

@@ -1,5 +1,7 @@
 // The guest-link over a Unix stream socket, without shared memory: frames `u32 length, u32 header, payload` both ways.
 // It knows frames and bounds; what a message means is the handler's matter. ABI: docs/trap-socket.md.
+import { FrameReader, MORE } from '../../framing/frame-reader.ts'
+import { FrameWriter, lengthBytes } from '../../framing/frame-writer.ts'
 import { close } from '../../native/libc.ts'
 import { EAGAIN, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, errnoName } from '../../native/linux.ts'
 import type { Reactor, Source } from '../../native/reactor.ts'
@@ -10,8 +12,6 @@ import type { FrameHandler, GuestLink } from '../guest-link.ts'
 import { LinkCounters, type LinkParts } from '../link-parts.ts'
 import { LogShare } from '../log-share.ts'
 import { SocketDoor } from '../socket-door.ts'
-import { FrameReader, MORE } from './frame-reader.ts'
-import { FrameWriter, lengthBytes } from './frame-writer.ts'
 
 /** Commands in flight, and frames handled per round. */
 const inFlightMax = 32

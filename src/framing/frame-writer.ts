@@ -1,7 +1,7 @@
 // The frames that wait to leave a stream socket, in one bounded buffer of native memory. Who may fill it is not known here.
-import { send } from '../../native/libc.ts'
-import { MSG_DONTWAIT, MSG_NOSIGNAL } from '../../native/linux.ts'
-import { NativeMemory } from '../../native/native-memory.ts'
+import { send } from '../native/libc.ts'
+import { MSG_DONTWAIT, MSG_NOSIGNAL } from '../native/linux.ts'
+import { NativeMemory } from '../native/native-memory.ts'
 import { copy } from './copy.ts'
 
 /** Bytes of a frame's length word. */

@@ -1,6 +1,6 @@
 import { fc, test as property } from '@fast-check/vitest'
 import { expect } from 'vitest'
-import { FrameWriter } from '../../src/guest-link/message-socket/frame-writer.ts'
+import { FrameWriter } from '../../src/framing/frame-writer.ts'
 import * as libc from '../../src/native/libc.ts'
 import { EAGAIN, MSG_DONTWAIT, SO_SNDBUF, SOL_SOCKET } from '../../src/native/linux.ts'
 import { NativeMemory } from '../../src/native/native-memory.ts'

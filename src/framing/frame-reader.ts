@@ -1,8 +1,7 @@
 // Cuts what a stream socket brings into frames `u32 length, u32 header, payload`. It keeps its place, and no policy.
-import { recv } from '../../native/libc.ts'
-import { MSG_DONTWAIT } from '../../native/linux.ts'
-import { NativeMemory } from '../../native/native-memory.ts'
-import type { Transfer } from '../../transfer.ts'
+import { recv } from '../native/libc.ts'
+import { MSG_DONTWAIT } from '../native/linux.ts'
+import { NativeMemory } from '../native/native-memory.ts'
 import { copy } from './copy.ts'
 
 const bufferBytes = 8192
@@ -12,6 +11,12 @@ const prefixBytes = 8
 export const MORE = 0
 /** `readPrefix`: `length` and `header` of the next frame are known. */
 export const KNOWN = 1
+
+/** Where a frame is put together; a Transfer is one. Both views cover the same bytes. */
+export interface FrameMemory {
+  readonly bytes: Uint8Array
+  readonly words: Uint32Array
+}
 
 /** One stream's reader. Call `fill` only while it is `empty`. */
 export class FrameReader {
@@ -54,11 +59,11 @@ export class FrameReader {
     return KNOWN
   }
 
-  /** Reads on in the frame's payload, into `transfer` or nowhere: whether the frame is whole. */
-  readBody(transfer: Transfer | undefined): boolean {
+  /** Reads on in the frame's payload, into `to` behind the header or nowhere: whether the frame is whole. */
+  readBody(to: FrameMemory | undefined): boolean {
     const count = Math.min(this.length - this.#has, this.#end - this.#at)
-    if (transfer !== undefined)
-      copy(this.#memory.bytes, this.#memory.words, this.#at, transfer.bytes, transfer.words, this.#has, count)
+    if (to !== undefined)
+      copy(this.#memory.bytes, this.#memory.words, this.#at, to.bytes, to.words, this.#has, count)
     this.#at += count
     this.#has += count
     return this.#has === this.length
