@@ -106,10 +106,13 @@ export class MessageFront implements Front {
     if ((await poll(enough, answerMs)) === undefined || connection.closed) this.#lost()
   }
 
-  /** Sends what can only be answered by hanging up. */
+  /** Sends what is answered by PROTOCOL_ERROR or by hanging up; the stream is out of step afterwards. */
   async #ends(bytes: Uint8Array): Promise<void> {
+    const before = this.#came
     const connection = await this.#send(bytes)
-    if ((await poll(() => (connection.closed ? true : undefined), answerMs)) === undefined) this.#lost()
+    const over = () => (connection.closed || this.#came > before ? true : undefined)
+    if ((await poll(over, answerMs)) === undefined) this.#tally.silent()
+    this.close()
   }
 
   async #overlong(): Promise<void> {
