@@ -55,8 +55,10 @@ class Cast {
   readonly #stops: (() => Promise<unknown>)[] = []
   #stopping: Promise<void> | undefined
 
+  /** What comes on stage while all are leaving leaves at once. */
   add(stop: () => Promise<unknown>): void {
-    this.#stops.push(stop)
+    if (this.#stopping === undefined) this.#stops.push(stop)
+    else void stop().catch(() => {})
   }
 
   /** Twice is once. */
@@ -130,12 +132,13 @@ function showSummary(stage: Stage, summary: Summary): void {
 /** Starts all, plays, sums up; with --once the daemon is stopped before its audit log is verified. */
 async function perform(options: Options, where: Directories, cast: Cast, stage: Stage): Promise<Summary> {
   showPlan(stage)
-  const daemon = await DaemonProcess.start({
+  const daemon = new DaemonProcess({
     program: program('main.js'),
     config: example('scmid.yaml'),
     directory: where.run,
   })
   cast.add(() => daemon.stop())
+  await daemon.serving()
   daemon.died.then(
     text => {
       if (daemon.stopping) return
@@ -204,7 +207,7 @@ async function main(): Promise<void> {
   const cast = new Cast()
   let interrupted = false
   const interrupt = (): void => {
-    if (interrupted) process.exit(1)
+    if (interrupted) return // every stop has an end of its own
     interrupted = true
     stage.line('\nstopping')
     void cast.stop().then(() => process.exit(options.once ? 1 : 0))

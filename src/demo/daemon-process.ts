@@ -30,7 +30,8 @@ export class DaemonProcess {
   readonly #log: string[] = []
   #stopping = false
 
-  private constructor(options: DaemonOptions) {
+  /** Starts it; `serving` waits for it, `stop` ends it at any time. */
+  constructor(options: DaemonOptions) {
     const { program, config, directory } = options
     this.client = new ControlClient(controlSocket({ run: directory }))
     // A group of its own: Ctrl-C on the terminal is ours to pass on, in order.
@@ -49,12 +50,11 @@ export class DaemonProcess {
     )
   }
 
-  /** Starts it and waits until it serves. SYSTEM with the end of its log when it does not. */
-  static async start(options: DaemonOptions): Promise<DaemonProcess> {
-    const daemon = new DaemonProcess(options)
+  /** Resolves when it serves. SYSTEM with the end of its log when it does not. */
+  async serving(): Promise<void> {
     const end = performance.now() + startMs
     let death: string | undefined
-    daemon.died.then(
+    this.died.then(
       text => {
         death = text
       },
@@ -63,16 +63,16 @@ export class DaemonProcess {
     for (;;) {
       if (death !== undefined) throw new MediatorError('SYSTEM', death)
       // Another daemon may answer on that socket: ours will then say so itself, and end.
-      const pid = await daemon.client.info().then(
+      const pid = await this.client.info().then(
         info => info.pid,
         () => undefined,
       )
-      if (pid === daemon.#child.pid) return daemon
+      if (pid === this.#child.pid) return
       if (performance.now() > end) {
-        await daemon.stop()
+        await this.stop()
         throw new MediatorError(
           'SYSTEM',
-          `scmid does not serve after ${startMs / 1000} s: ${await daemon.died}`,
+          `scmid does not serve after ${startMs / 1000} s: ${await this.died}`,
         )
       }
       await sleep(lookMs)

@@ -199,6 +199,39 @@ test('--once tells the same to people, without colour where there is no terminal
   expect(out).not.toContain('\x1b')
 }, 120_000)
 
+/** Command lines of all processes that name a path. */
+const processesNaming = (path: string): readonly string[] =>
+  readdirSync('/proc').flatMap(pid => {
+    if (!/^\d+$/.test(pid)) return []
+    try {
+      const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
+      return line.includes(path) ? [line] : []
+    } catch {
+      return [] // it has ended meanwhile
+    }
+  })
+
+test.each<[string, NodeJS.Signals, string]>([
+  ['The plan', 'SIGINT', 'while the daemon starts'],
+  ['guest-b: agent', 'SIGTERM', 'while the guests start'],
+  ['guest-a tries', 'SIGHUP', 'in the middle'],
+])(
+  'after "%s", %s ends it with all its processes: %s',
+  async (text, signal) => {
+    const directory = mkdtempSync(join(folder, 'interrupted-'))
+    const child = spawn(process.execPath, [program, '--once'], { env: { ...process.env, TMPDIR: directory } })
+    let out = ''
+    child.stdout.setEncoding('utf8').on('data', more => {
+      if (!out.includes(text) && (out + more).includes(text)) child.kill(signal)
+      out += more
+    })
+    expect(await once(child, 'close')).toEqual([1, null])
+    expect(out).toContain('stopping')
+    expect(processesNaming(directory)).toEqual([])
+  },
+  60_000,
+)
+
 test.each([
   [['--help'], 0, /Usage: npm start -- \[options\]/],
   [['--version'], 0, /^\d+\.\d+\.\d+\n$/],
