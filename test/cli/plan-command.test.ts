@@ -85,7 +85,13 @@ describe('the example machine', () => {
         [
           '/soc/usb@ee080000',
           [1],
-          ['14:1 clocks[0]', '14:2 clocks[1]', '11:1 power-domains[0]', '16:1 resets[0]'],
+          [
+            '14:1 clocks[0]',
+            '14:2 clocks[1]',
+            '11:1 power-domains[0]',
+            '13:2 power-domains[1]',
+            '16:1 resets[0]',
+          ],
         ],
         [
           '/soc/mmc@ee140000',

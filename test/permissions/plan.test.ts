@@ -86,6 +86,7 @@ test('the example machine: exactly what its sources say', () => {
           [CLOCK, 1, 'clocks[0]'],
           [CLOCK, 2, 'clocks[1]'],
           [POWER, 1, 'power-domains[0]'],
+          [PERFORMANCE, 2, 'power-domains[1]'],
           [RESET, 1, 'resets[0]'],
         ]),
         device('mmc@ee140000', 3, [
