@@ -7,6 +7,7 @@ import type { AuditRecord } from '../audit/record.ts'
 import { verifyAudit } from '../audit/verify.ts'
 import { auditLog, directories } from '../config/paths.ts'
 import { errorText, MediatorError } from '../errors.ts'
+import type { AuditState } from '../lifecycle/views.ts'
 import { type CommandSpec, type Context, integer, oneOf, UsageError } from './command.ts'
 
 interface AuditOptions {
@@ -77,20 +78,25 @@ function when(text: string): number {
   }
 }
 
+/** `head`, where the daemon told it: the log must reach it. */
+type Located = { readonly path: string; readonly head?: AuditState['head'] }
+
 /** The log: as given; else the daemon's, once it has written all it knows; else the usual. */
-async function locate({ client }: Context, file: string | undefined): Promise<string> {
-  if (file !== undefined) return file
+async function locate({ client }: Context, file: string | undefined): Promise<Located> {
+  if (file !== undefined) return { path: file }
   try {
-    return (await client().flushAudit()).path
+    return await client().flushAudit()
   } catch (error) {
-    if (error instanceof MediatorError && error.code === 'DAEMON_UNREACHABLE') return auditLog(directories())
+    if (error instanceof MediatorError && error.code === 'DAEMON_UNREACHABLE')
+      return { path: auditLog(directories()) }
     throw error
   }
 }
 
 async function verify(context: Context, file: string | undefined): Promise<number> {
   const { out } = context
-  const found = await verifyAudit(await locate(context, file))
+  const { path, head } = await locate(context, file)
+  const found = await verifyAudit(path, head === undefined ? {} : { expected: head })
   out.document(found, () => {
     if (found.chain === 'ok') {
       const first = found.first > 1 ? `, from record ${found.first} on: older files were removed` : ''
@@ -105,7 +111,7 @@ async function verify(context: Context, file: string | undefined): Promise<numbe
 
 async function show(context: Context<AuditOptions>, file: string | undefined): Promise<number> {
   const { out, options } = context
-  const path = await locate(context, file)
+  const { path } = await locate(context, file)
   const { decision, since } = options
   const domain = await nameOf(context, options.domain)
   const filter: AuditFilter = {

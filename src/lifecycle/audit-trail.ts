@@ -1,4 +1,5 @@
 // The audit log as the lifecycle writes it: guests' messages out of the ring, and what it does itself, in one order.
+import type { ChainHead } from '../audit/chain.ts'
 import type { AuditLog } from '../audit/log.ts'
 import { lostEntry, messageEntry, type RecordNames } from '../audit/message-record.ts'
 import type { AuditEntry } from '../audit/record.ts'
@@ -20,6 +21,11 @@ export class AuditTrail {
 
   get path(): string {
     return this.#log.path
+  }
+
+  /** Where the chain stands. */
+  get head(): ChainHead {
+    return this.#log.head
   }
 
   /** Records written so far, over all files. */

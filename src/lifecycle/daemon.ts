@@ -9,6 +9,7 @@ import type { Firmware } from './firmware.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import type {
   AgentView,
+  AuditState,
   Counters,
   Daemon,
   DeviceView,
@@ -147,10 +148,10 @@ export class DaemonViews implements Daemon {
     return this.#parts.lifecycle.detachDevice(domain, device, options)
   }
 
-  async flushAudit(): Promise<{ records: number; path: string }> {
+  async flushAudit(): Promise<AuditState> {
     const { audit } = this.#parts
     audit.drain()
-    return { records: audit.records, path: audit.path }
+    return { records: audit.records, path: audit.path, head: audit.head }
   }
 
   #counters({ slot }: Domain): Counters {

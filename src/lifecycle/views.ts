@@ -123,6 +123,13 @@ export interface StatusView {
   readonly problems: readonly string[]
 }
 
+export interface AuditState {
+  readonly records: number
+  readonly path: string
+  /** Number and hash of the last record: a log that does not reach it was cut off. */
+  readonly head: { readonly sequence: number; readonly hash: string }
+}
+
 export interface PermissionCommand {
   readonly agentId: number
   readonly deviceId: number
@@ -167,6 +174,6 @@ export interface Daemon {
   /** `device`: a node path of the host tree, its last component, or an SCMI device id. */
   attachDevice(domain: string, device: string, options: { dryRun: boolean }): Promise<Outcome>
   detachDevice(domain: string, device: string, options: { dryRun: boolean }): Promise<Outcome>
-  /** The guests' counters and the audit log's state after all that is in the ring has been written. */
-  flushAudit(): Promise<{ records: number; path: string }>
+  /** The audit log after all that is in the ring has been written, and the head its chain has then. */
+  flushAudit(): Promise<AuditState>
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { AuditLog } from '../../src/audit/log.ts'
+import { verifyAudit } from '../../src/audit/verify.ts'
 import { ControlServer } from '../../src/control/server.ts'
 import { InMemoryDaemon } from '../control/in-memory-daemon.ts'
 import { scmictl } from './harness.ts'
@@ -124,6 +125,8 @@ test('without a file it is the one that the daemon writes; a number is a domid',
   await server.start()
   try {
     daemon.auditPath = path
+    const { head } = await verifyAudit(path)
+    daemon.auditHead = head
     let flushed = 0
     const flush = daemon.flushAudit.bind(daemon)
     daemon.flushAudit = () => {
@@ -133,6 +136,10 @@ test('without a file it is the one that the daemon writes; a number is a domid',
     expect((await scmictl(['audit', 'verify'], { socket })).stdout).toContain(`${path}: 6 records`)
     expect((await scmictl(['audit', '-n', '1'], { socket })).stdout).toContain(' stop')
     expect(flushed).toBe(2)
+    daemon.auditHead = { ...head, sequence: head.sequence + 1 }
+    const cut = await scmictl(['audit', 'verify'], { socket })
+    expect(cut.code).toBe(1) // the daemon has written one more than the file holds
+    expect(cut.stdout).toContain('the chain is broken after 6 records')
     await daemon.addDomain(
       { name: 'guest-b', domid: 9, dtb: new Uint8Array(4), link: { kind: 'message-socket', path: '/b' } },
       { dryRun: false },

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { MediatorError } from '../../src/errors.ts'
 import type {
   AgentView,
+  AuditState,
   Daemon,
   DeviceView,
   DomainSpec,
@@ -36,6 +37,7 @@ export const hostDevices: DeviceView[] = [
 
 export class InMemoryDaemon implements Daemon {
   problems: string[] = []
+  auditHead = { sequence: 3, hash: 'f'.repeat(64) }
   auditPath = '/nowhere/audit.jsonl'
   socket = ''
   readonly specs: DomainSpec[] = []
@@ -182,8 +184,8 @@ export class InMemoryDaemon implements Daemon {
     return { ...outcome(dryRun, domain.name, domain.agentId), permissionCommands: [command] }
   }
 
-  async flushAudit(): Promise<{ records: number; path: string }> {
-    return { records: 3, path: this.auditPath }
+  async flushAudit(): Promise<AuditState> {
+    return { records: 3, path: this.auditPath, head: this.auditHead }
   }
 
   #find(device: string): DeviceView {

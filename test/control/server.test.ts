@@ -109,7 +109,11 @@ describe('through the client', () => {
     expect(await client.domain('7')).toEqual(daemon.domain('guest-a'))
     expect(await client.agents()).toEqual(daemon.agents())
     expect(await client.devices()).toEqual(hostDevices)
-    expect(await client.flushAudit()).toEqual({ records: 3, path: '/nowhere/audit.jsonl' })
+    expect(await client.flushAudit()).toEqual({
+      records: 3,
+      path: '/nowhere/audit.jsonl',
+      head: daemon.auditHead,
+    })
   })
 
   test('a domain arrives whole: every byte of its tree, its pin, its link', async () => {
@@ -397,7 +401,7 @@ describe('the socket', () => {
     const entered = new Promise<void>(resolve => {
       daemon.flushAudit = () =>
         new Promise(answer => {
-          release = () => answer({ records: 1, path: '/p' })
+          release = () => answer({ records: 1, path: '/p', head: daemon.auditHead })
           resolve()
         })
     })
@@ -405,7 +409,7 @@ describe('the socket', () => {
     await entered
     const stopped = one.stop()
     release()
-    expect(await asked).toEqual({ records: 1, path: '/p' })
+    expect(await asked).toMatchObject({ records: 1, path: '/p' })
     await stopped
   })
 
