@@ -233,7 +233,7 @@ function rosterOf({ management, channels }: Discovery): Roster {
 function check(path: string): ScmidConfig {
   const config = parseConfig(path)
   loadDeviceTree(config.host)
-  loadPlatform(config.firmware.platform)
+  if (config.firmware.link === 'embedded') loadPlatform(config.firmware.platform)
   for (const { dtb } of config.domains) loadDeviceTree(dtb)
   return config
 }

@@ -4,6 +4,7 @@ import type { ScmidConfig } from './config/scmid.ts'
 import { errorText } from './errors.ts'
 import { EmbeddedLink } from './firmware-link/embedded/embedded-link.ts'
 import type { FirmwareHandler, FirmwareLink } from './firmware-link/firmware-link.ts'
+import { StreamSocketLink } from './firmware-link/stream-socket/stream-socket.ts'
 import type { FrameHandler, GuestLink } from './guest-link/guest-link.ts'
 import { MessageSocketLink } from './guest-link/message-socket/message-socket.ts'
 import { TrapSocketLink } from './guest-link/trap-socket/trap-socket.ts'
@@ -50,9 +51,26 @@ function makeLink(guest: GuestOpening, handler: FrameHandler): GuestLink {
   }
 }
 
-/** The virtual SCP, with every channel as wide as a guest's, so that lists fit. */
 function makeFirmware(handler: FirmwareHandler): FirmwareLink {
-  const config = loadPlatform(firmware.platform)
+  switch (firmware.link) {
+    case 'embedded':
+      return embedded(firmware.platform, handler)
+    case 'stream-socket':
+      return new StreamSocketLink(
+        {
+          paths: firmware.sockets,
+          maxMessageBytes,
+          timeoutMs: firmware.deadlineMs,
+          connectMs: firmware.connectMs,
+        },
+        { reactor, handler, log },
+      )
+  }
+}
+
+/** The virtual SCP, with every channel as wide as a guest's, so that lists fit. */
+function embedded(platform: string, handler: FirmwareHandler): FirmwareLink {
+  const config = loadPlatform(platform)
   const channels =
     config.channels ?? config.agents.map(({ id }) => ({ agent: id, maxMessageBytes, p2a: false }))
   const wide = channels.map(each => ({

@@ -15,10 +15,14 @@ export const Domid = Type.Integer({ minimum: 0, maximum: 0x7fef })
 /** The function id of an SMC. */
 export const SmcId = Type.Integer({ minimum: 1, maximum: 0xffffffff })
 
-const identity = {
-  channel: Type.Integer({ minimum: 0, maximum: 0xffff }),
-  agentId: Type.Optional(AgentId),
+const Channel = Type.Integer({ minimum: 0, maximum: 0xffff })
+const areas = {
+  smcId: Type.Optional(SmcId),
+  shmem: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
 }
+/** Descriptions of what one kind of firmware-link wants, for the checks across properties too. */
+export const platformFile = 'the path of a platform file'
+export const socketPath = 'the path of a socket'
 
 /** The file, as it is written. */
 export const ScmidSchema = Type.Object(
@@ -26,20 +30,30 @@ export const ScmidSchema = Type.Object(
     host: path("the path of the host's device tree blob"),
     firmware: Type.Object(
       {
-        link: Type.Enum(['embedded']),
-        platform: path('the path of a platform file'),
+        link: Type.Enum(['embedded', 'stream-socket']),
+        platform: Type.Optional(path(platformFile)),
+        channels: Type.Optional(
+          Type.Array(
+            Type.Object({ path: path(socketPath), agentId: Type.Optional(AgentId), ...areas }, closed),
+            { maxItems: 255 },
+          ),
+        ),
+        connectMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 600_000 })),
         deadlineMs: Type.Integer({ minimum: 1, maximum: 60_000, default: 20 }),
-        management: Type.Object(identity, { ...closed, default: { channel: 0 } }),
-        agents: Type.Array(
+        management: Type.Optional(
           Type.Object(
             {
-              ...identity,
-              smcId: Type.Optional(SmcId),
-              shmem: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
+              channel: Type.Optional(Channel),
+              path: Type.Optional(path(socketPath)),
+              agentId: Type.Optional(AgentId),
             },
             closed,
           ),
-          { maxItems: 4096, default: [] },
+        ),
+        agents: Type.Optional(
+          Type.Array(Type.Object({ channel: Channel, agentId: Type.Optional(AgentId), ...areas }, closed), {
+            maxItems: 4096,
+          }),
         ),
       },
       closed,

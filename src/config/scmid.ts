@@ -1,9 +1,10 @@
 // The daemon's configuration: read, checked across properties, paths made absolute. It opens no other file.
 import { dirname, resolve } from 'node:path'
 import { MediatorError } from '../errors.ts'
+import { type ConfiguredFirmware, firmwareProblems, identityProblems, resolvedFirmware } from './firmware.ts'
 import { type DirectoryOverrides, maxSocketPathBytes } from './paths.ts'
 import { ScmidSchema, type WrittenConfig } from './scmid-schema.ts'
-import { type Problem, readYamlFile, type YamlFile } from './yaml-file.ts'
+import { type Problem, readYamlFile } from './yaml-file.ts'
 
 /** Where a guest's frames come from. */
 export type ConfiguredLink =
@@ -26,21 +27,7 @@ export interface ScmidConfig {
   readonly file: string
   /** The host's device tree blob. */
   readonly host: string
-  readonly firmware: {
-    readonly link: 'embedded'
-    /** The virtual SCP's own file. */
-    readonly platform: string
-    /** Milliseconds until a silent platform counts as failed. */
-    readonly deadlineMs: number
-    readonly management: { readonly channel: number; readonly agentId?: number }
-    /** Declared identities, to be checked against what discovery finds. */
-    readonly agents: readonly {
-      readonly channel: number
-      readonly agentId?: number
-      readonly smcId?: number
-      readonly shmem?: number
-    }[]
-  }
+  readonly firmware: ConfiguredFirmware
   readonly guests: {
     /** Largest frame of a guest, header and payload, in bytes. */
     readonly maxMessageBytes: number
@@ -69,9 +56,9 @@ export function parseConfig(path: string): ScmidConfig {
   const file = readYamlFile(path, ScmidSchema)
   const folder = dirname(resolve(path))
   const absolute = (name: string): string => resolve(folder, name)
-  const domains = domainProblems(file.value, absolute)
+  const others = [...firmwareProblems(file.value.firmware, absolute), ...domainProblems(file.value, absolute)]
   const identities = identityProblems(file)
-  if (domains.length > 0) throw file.refusal([...domains, ...identities])
+  if (others.length > 0) throw file.refusal([...others, ...identities])
   if (identities.length > 0) {
     const { message } = file.refusal(identities)
     throw new MediatorError('AGENT_MISMATCH', message, { path })
@@ -80,7 +67,7 @@ export function parseConfig(path: string): ScmidConfig {
   return {
     file: resolve(path),
     host: absolute(host),
-    firmware: { ...firmware, platform: absolute(firmware.platform) },
+    firmware: resolvedFirmware(firmware, absolute),
     guests,
     audit,
     log,
@@ -100,38 +87,6 @@ function resolved(
       : { kind: 'trap-socket', path: absolute(trapSocket), ...(smcId === undefined ? {} : { smcId }) }
   return { ...rest, dtb: absolute(dtb), link }
 }
-
-/** Every identity stands once: channel, agent id, smc-id and shmem, each named with where it stood first. */
-function identityProblems(file: YamlFile<WrittenConfig>): Problem[] {
-  const { management, agents } = file.value.firmware
-  const declared = [
-    { path: ['firmware', 'management'], of: management as Record<string, number | undefined> },
-    ...agents.map((of, i) => ({
-      path: ['firmware', 'agents', i],
-      of: of as Record<string, number | undefined>,
-    })),
-  ]
-  const problems: Problem[] = []
-  for (const key of ['channel', 'agentId', 'smcId', 'shmem']) {
-    const first = new Map<number, readonly (string | number)[]>()
-    for (const each of declared) {
-      const value = each.of[key]
-      if (value === undefined) continue
-      const path = [...each.path, key]
-      const other = first.get(value)
-      if (other === undefined) first.set(value, path)
-      else
-        problems.push({
-          path,
-          text: `${key} ${shownNumber(key, value)} stands already at ${file.where(other)}`,
-        })
-    }
-  }
-  return problems
-}
-
-const shownNumber = (key: string, value: number): string =>
-  key === 'smcId' || key === 'shmem' ? `0x${value.toString(16)}` : String(value)
 
 function domainProblems({ domains, firmware }: WrittenConfig, absolute: (name: string) => string): Problem[] {
   const problems: Problem[] = []
@@ -168,7 +123,7 @@ function domainProblems({ domains, firmware }: WrittenConfig, absolute: (name: s
         problems.push({ path: [...at, property], text: `another domain has ${value}` })
       once[kind].add(value)
     }
-    if (agentId !== undefined && agentId === firmware.management.agentId)
+    if (agentId !== undefined && agentId === firmware.management?.agentId)
       problems.push({ path: [...at, 'agentId'], text: `${agentId} is the management agent's` })
   }
   return problems

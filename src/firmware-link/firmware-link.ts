@@ -10,6 +10,11 @@ export interface FirmwareHandler {
   complete(transfer: Transfer): void
   /** A delayed response (type 2) or a notification (type 3) that came on `channel`. Copy what must outlive the call. */
   arrived(channel: number, frame: Uint8Array, length: number): void
+  /**
+   * The connection of `channel` is back after it was lost. Behind it may be a platform that has forgotten everything:
+   * permissions, subscriptions, negotiated versions. Not called for the first connection.
+   */
+  reconnected?(channel: number): void
 }
 
 /** One platform, reached over one channel per agent. On the relay thread. */
@@ -28,5 +33,10 @@ export interface FirmwareLink {
   send(channel: number, transfer: Transfer): boolean
   /** Lets deadlines pass: answers COMMS_ERROR for what is overdue at `now` (monotonic microseconds, modulo 2^32). */
   expire(now: number): void
+  /**
+   * Calls `done` once: when every channel has answered, or with an error that names what did not, when that has taken
+   * too long. A link without it can be used as soon as it is made.
+   */
+  whenReady?(done: (error?: unknown) => void): void
   close(): void
 }

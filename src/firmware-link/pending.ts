@@ -207,6 +207,26 @@ export class Pending {
     }
     const slot = this.#head[WAITING] as number
     if (slot === none || ((now - (this.#due[slot] as number)) | 0) < 0) return undefined
+    this.counters.expired++
+    return this.#giveUp(slot, now)
+  }
+
+  /**
+   * The next command that waits on a channel whose connection is gone, answered COMMS_ERROR; undefined when there is
+   * none. Its token rests as an overdue one's: whatever stood behind that connection may answer over the next. Call
+   * until undefined.
+   */
+  sever(channel: number, now: number): Transfer | undefined {
+    // Behind the next connection there may be a platform that negotiated nothing, or the same one.
+    for (let i = channel * 256; i < (channel + 1) * 256; i++)
+      if (this.#negotiated[i] !== asPresented) this.#negotiated[i] = lost
+    for (let slot = this.#head[WAITING] as number; slot !== none; slot = this.#next[slot] as number)
+      if (Math.floor(slot / tokens) === channel) return this.#giveUp(slot, now)
+    return undefined
+  }
+
+  /** Answers COMMS_ERROR for a slot that waits; its token goes into quarantine. */
+  #giveUp(slot: number, now: number): Transfer {
     const transfer = this.#transfer[slot] as Transfer
     const channel = Math.floor(slot / tokens)
     this.#remove(slot)
@@ -214,7 +234,6 @@ export class Pending {
     this.#inFlight[channel] = (this.#inFlight[channel] as number) - 1
     this.#quarantined[channel] = (this.#quarantined[channel] as number) + 1
     this.#append(slot, QUARANTINED, (now + this.#quarantine) | 0)
-    this.counters.expired++
     transfer.answer(COMMS_ERROR)
     return transfer
   }

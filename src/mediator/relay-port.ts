@@ -46,6 +46,7 @@ export interface LinkFacts {
 
 /** The relay as the main thread sees it; every method resolves when the relay has done it, in the order of calls. */
 export interface RelayPort {
+  /** Resolves when the firmware can be asked; FIRMWARE_SILENT when that takes too long. */
   facts(): Promise<LinkFacts>
   /** One exchange with the firmware. FIRMWARE_SILENT when nothing came within the deadline. */
   request(channel: number, frame: Uint8Array): Promise<Uint8Array>

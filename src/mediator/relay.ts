@@ -105,7 +105,8 @@ export class Relay implements FirmwareHandler, FrameHandler {
     switch (command.type) {
       case 'facts': {
         const { kind, channels, maxMessageBytes } = this.#firmware
-        return done(undefined, { kind, channels, maxMessageBytes })
+        const tell = (error?: unknown): void => done(error, { kind, channels, maxMessageBytes })
+        return this.#firmware.whenReady === undefined ? tell() : this.#firmware.whenReady(tell)
       }
       case 'request':
         return this.#request(command.channel, command.frame, done)

@@ -95,6 +95,42 @@ test('the example says what it comments: its defaults are the real ones', () => 
   expect(config.firmware.agents.map(agent => agent.agentId)).toEqual([2, 3, 4, 5])
 })
 
+test('a stream-socket link: the management socket is channel 0, the others follow in order', () => {
+  const config = parse(
+    `host: h
+firmware:
+  link: stream-socket
+  deadlineMs: 7
+  management: { path: run/1, agentId: 1 }
+  channels: [{ path: /run/2, agentId: 2, smcId: 0x82000003, shmem: 4096 }, { path: run/3 }]
+`,
+  )
+  expect(config.firmware).toEqual({
+    link: 'stream-socket',
+    sockets: [join(folder, 'run/1'), '/run/2', join(folder, 'run/3')],
+    connectMs: 5000,
+    deadlineMs: 7,
+    management: { channel: 0, agentId: 1 },
+    agents: [{ channel: 1, agentId: 2, smcId: 0x82000003, shmem: 4096 }, { channel: 2 }],
+  })
+})
+
+test('a socket or an agent of two channels is told with both places', () => {
+  const error = refusal(() =>
+    parse(`host: h
+firmware:
+  link: stream-socket
+  management: { path: m, agentId: 1 }
+  channels: [{ path: m }, { path: n, agentId: 1 }]
+`),
+  )
+  expect(error.code).toBe('AGENT_MISMATCH')
+  expect(error.message.replaceAll(file, 'FILE').split('\n')).toEqual([
+    'FILE:5:16: firmware.channels[0].path: path m stands already at FILE:4:17',
+    'FILE:5:38: firmware.channels[1].agentId: agentId 1 stands already at FILE:4:26',
+  ])
+})
+
 // each row: what is wrong, the file, every line of the refusal behind `FILE`
 test.each<[string, string, string[]]>([
   ['an empty file', '', [':1:1: expected a mapping, found nothing (leave the key out for its default)']],
@@ -138,7 +174,7 @@ test.each<[string, string, string[]]>([
   [
     'an unknown link',
     'host: h\nfirmware: { link: linux-raw, platform: p }\n',
-    [':2:13: firmware.link: expected one of embedded, found "linux-raw"'],
+    [':2:13: firmware.link: expected one of embedded, stream-socket, found "linux-raw"'],
   ],
   [
     'an unknown level',
@@ -205,6 +241,40 @@ test.each<[string, string, string[]]>([
     'a socket path that is too long once it is absolute',
     minimal(`domains: [{ name: a, dtb: d, trapSocket: /${'s'.repeat(107)} }]\n`),
     [":5:30: domains[0].trapSocket: a Unix socket's path may have 107 bytes, this has 108"],
+  ],
+  [
+    'no platform file for the embedded platform',
+    'host: h\nfirmware: { link: embedded }\n',
+    [':2:1: firmware.platform: is missing; expected the path of a platform file'],
+  ],
+  [
+    'sockets for the embedded platform',
+    minimal('  management: { path: m }\n  channels: []\n  connectMs: 5\n'),
+    [
+      ':5:3: firmware.management.channel: is missing; expected an integer from 0 to 65535',
+      ':6:3: firmware.channels: goes with link: stream-socket',
+      ':7:3: firmware.connectMs: goes with link: stream-socket',
+      ':5:17: firmware.management.path: goes with link: stream-socket',
+    ],
+  ],
+  [
+    'a stream-socket link without its management socket',
+    'host: h\nfirmware: { link: stream-socket }\n',
+    [':2:1: firmware.management.path: is missing; expected the path of a socket'],
+  ],
+  [
+    'what belongs to the embedded platform, for a stream-socket link',
+    'host: h\nfirmware:\n  link: stream-socket\n  platform: p\n  management: { path: m, channel: 0 }\n  agents: []\n',
+    [
+      ':4:3: firmware.platform: goes with link: embedded',
+      ':6:3: firmware.agents: goes with link: embedded',
+      ':5:26: firmware.management.channel: goes with link: embedded',
+    ],
+  ],
+  [
+    'a firmware socket whose path is too long',
+    `host: h\nfirmware:\n  link: stream-socket\n  management: { path: m }\n  channels: [{ path: /${'s'.repeat(107)} }]\n`,
+    [":5:16: firmware.channels[0].path: a Unix socket's path may have 107 bytes, this has 108"],
   ],
   ['a key twice', minimal('log: {}\nlog: {}\n'), [':6:1: Map keys must be unique']],
   [

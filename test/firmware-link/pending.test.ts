@@ -162,6 +162,37 @@ describe('lengths follow the version in force', () => {
   })
 })
 
+describe('a lost connection', () => {
+  test('answers COMMS_ERROR on its channel alone, oldest first, and their tokens rest', () => {
+    const sent = [0, 1, 0, 0].map(channel => {
+      const transfer = command(RATE_GET, 3)
+      return { channel, transfer, word: pending.begin(channel, transfer, 0) }
+    })
+    const severed: (Transfer | undefined)[] = []
+    for (let i = 0; i < 4; i++) severed.push(pending.sever(0, 5))
+    expect(severed).toEqual([sent[0]?.transfer, sent[2]?.transfer, sent[3]?.transfer, undefined])
+    for (const { transfer } of [sent[0]!, sent[2]!, sent[3]!])
+      expect([transfer.length, transfer.ints[1]]).toEqual([8, COMMS_ERROR])
+    expect([pending.inFlight(0), pending.quarantined(0), pending.inFlight(1)]).toEqual([0, 3, 1])
+    expect(accept(0, sent[2]!.word, 0, 1, 0), 'from the connection after it').toBeUndefined()
+    expect([pending.counters.late, pending.counters.expired]).toEqual([1, 0])
+    expect(accept(1, sent[1]!.word, 0, 1, 0)).toBe(sent[1]?.transfer)
+  })
+
+  test('leaves open which version is in force, where one was negotiated', () => {
+    const ask = (channel: number, header: number, payload: number[], ...answer: number[]) =>
+      accept(channel, pending.begin(channel, command(header, ...payload), 0), 0, ...answer)
+    const attributes = (channel: number, words: number) =>
+      ask(channel, 0x5003, [0], ...Array<number>(words).fill(0))?.ints[1]
+    ask(0, 0x5000, [], 0x3_0000)
+    ask(0, 0x5010, [0x1_0000])
+    expect([attributes(0, 5), attributes(0, 6)], 'version 1 has no delay').toEqual([0, COMMS_ERROR])
+    pending.sever(0, 0)
+    expect([attributes(0, 5), attributes(0, 6)]).toEqual([0, 0])
+    expect([attributes(1, 5), attributes(1, 6)], 'as presented').toEqual([COMMS_ERROR, 0])
+  })
+})
+
 describe('deadlines', () => {
   test('a silent platform is COMMS_ERROR, not before its time', () => {
     const transfer = command(RATE_GET, 3)
