@@ -138,7 +138,7 @@ test('discover: the trusted agent sees the machine as its file says', async () =
     'guest3',
   ])
   const counts = Object.fromEntries(seen.protocols.map(({ key, resources: all }) => [key, all.length]))
-  expect(counts).toEqual({ power: 8, system: 0, performance: 2, clock: 14, sensor: 3, reset: 9, voltage: 4 })
+  expect(counts).toEqual({ power: 8, system: 0, performance: 3, clock: 14, sensor: 3, reset: 9, voltage: 4 })
   const clocks = seen.protocols.find(({ key }) => key === 'clock')?.resources
   expect(clocks?.[0]).toMatchObject({ name: 'avb', facts: { rates: [25_000_000, 125_000_000] } })
   expect(clocks?.[3]).toMatchObject({ name: 'sd0', facts: { triplet: 1 } })

@@ -408,8 +408,8 @@ describe('exclusive settings', () => {
     const { machine, a, b } = fourGuests({
       edit: text =>
         both(text).replace(
-          'power: [1], reset: [1] }',
-          'power: [1], reset: [1], performance: [0], voltage: [1] }',
+          'power: [1], reset: [1], performance: [2] }',
+          'power: [1], reset: [1], performance: [0, 2], voltage: [1] }',
         ),
     })
     expect(b.status(0x1604, 1, 1, 0)).toBe(0)
