@@ -17,6 +17,9 @@ const keptMax = 256
 /** Milliseconds between attempts to deliver what is kept. */
 const againMs = 5
 
+/** What is served. */
+export type ServedPlatform = Pick<Platform, 'handle' | 'flush'>
+
 export interface PlatformServerParts {
   readonly reactor: Reactor
   readonly log: LinkLog
@@ -39,14 +42,18 @@ export class EventCounters {
 export class PlatformServer implements FrameHandler, TimerSource {
   readonly events = new EventCounters()
   readonly links: readonly MessageSocketLink[]
-  readonly #platform: Platform
+  readonly #platform: ServedPlatform
   readonly #kept: readonly KeptFrames[]
   readonly #again: Timer
   readonly #deliver = (channel: number, frame: Uint8Array, length: number): void =>
     this.#event(channel, frame, length)
 
   /** @param sockets one for each of the platform's channels, in order. SOCKET_PATH when one cannot be had. */
-  constructor(platform: Platform, sockets: readonly AgentSocket[], { reactor, log }: PlatformServerParts) {
+  constructor(
+    platform: ServedPlatform,
+    sockets: readonly AgentSocket[],
+    { reactor, log }: PlatformServerParts,
+  ) {
     this.#platform = platform
     this.#again = reactor.timer(this)
     this.#kept = sockets.map(({ maxMessageBytes }) => new KeptFrames(keptMax, maxMessageBytes))

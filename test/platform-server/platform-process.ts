@@ -1,0 +1,87 @@
+// A real scmi-platform for tests: the compiled program with sockets in a directory of its own.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+
+export interface ReadyLine {
+  readonly version: string
+  readonly pid: number
+  readonly sockets: readonly {
+    readonly agentId: number
+    readonly name: string
+    readonly trusted: boolean
+    readonly path: string
+  }[]
+}
+
+export const examplePlatform = resolve('fixtures/example/platform.yaml')
+
+export class PlatformProcess {
+  readonly directory: string
+  readonly #config: string
+  #child: ChildProcess | undefined
+  #log = ''
+  ready: ReadyLine | undefined
+
+  constructor(config = examplePlatform) {
+    this.directory = mkdtempSync(join(tmpdir(), 'scmi-platform-'))
+    this.#config = config
+  }
+
+  static async start(config = examplePlatform): Promise<PlatformProcess> {
+    const platform = new PlatformProcess(config)
+    await platform.start()
+    return platform
+  }
+
+  /** The example's sockets by agent id. */
+  socket(agentId: number): string {
+    return join(this.directory, `agent-${agentId}.sock`)
+  }
+  get log(): string {
+    return this.#log
+  }
+
+  /** Starts it, for the first time or again; resolves when its sockets take connections. */
+  async start(): Promise<void> {
+    const arguments_ = ['--config', this.#config, '--directory', this.directory, '--json']
+    const child = spawn(process.execPath, [resolve('dist/platform-server/main.js'), ...arguments_], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.#child = child
+    child.stderr.on('data', chunk => {
+      this.#log += chunk
+    })
+    let out = ''
+    this.ready = await new Promise<ReadyLine>((done, fail) => {
+      child.stdout.on('data', chunk => {
+        out += chunk
+        if (out.includes('\n')) done(JSON.parse(out))
+      })
+      child.on('exit', code => fail(new Error(`scmi-platform ended with ${code}: ${this.#log}`)))
+    })
+  }
+
+  /** Sends a signal that does not end it. */
+  signal(name: NodeJS.Signals): void {
+    this.#child?.kill(name)
+  }
+
+  /** Sends a signal and waits for the end: the exit code, null after a kill. */
+  async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    const child = this.#child
+    if (child === undefined) return null
+    if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
+    const exit = once(child, 'exit')
+    child.kill(signal)
+    await exit
+    return child.exitCode
+  }
+
+  async destroy(): Promise<void> {
+    await this.end('SIGKILL')
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+}
