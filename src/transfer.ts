@@ -7,7 +7,8 @@ export const defaultMaxMessageBytes = 128
 /** No link carries a frame above this many bytes. */
 export const maxMessageBytesLimit = 4096
 
-if (new Uint8Array(new Uint32Array([1]).buffer)[0] !== 1) throw new Error('SCMI is little-endian, and so must this host be')
+if (new Uint8Array(new Uint32Array([1]).buffer)[0] !== 1)
+  throw new Error('SCMI is little-endian, and so must this host be')
 
 /**
  * One exchange: the command on the way in, its response on the way back, in the same bytes. Preallocated and
