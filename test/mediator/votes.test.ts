@@ -105,6 +105,16 @@ describe.each(['votes', 'last-writer'])('power, on firmware with %s', kind => {
     expect(machine.platform.power.state(sdhi)).toBe(0)
   })
 
+  test('a channel that has released it is not asked again', () => {
+    const { machine, a, b } = fourGuests({ edit: sharing(kind) })
+    power(a, sdhi, ON)
+    power(a, sdhi, OFF)
+    power(b, sdhi, ON)
+    received(machine)
+    power(b, sdhi, OFF)
+    expect(received(machine)).toEqual([[2, 0x1104, 0, sdhi, OFF]])
+  })
+
   test('a guest that leaves takes its vote along', () => {
     const { machine, a, b } = fourGuests({ edit: sharing(kind) })
     power(a, sdhi, ON)
