@@ -3,7 +3,7 @@ import { errorText, MediatorError } from '../errors.ts'
 import { base, PLATFORM, SELF } from '../scmi/base.ts'
 import { type Decoded, decodeResponse, encodeCommand } from '../scmi/codec.ts'
 import { PROTOCOL_ATTRIBUTES, PROTOCOL_VERSION, v1, v2 } from '../scmi/common.ts'
-import { newestVersion, protocolOf } from '../scmi/protocols.ts'
+import { messageOf, newestVersion, protocolOf } from '../scmi/protocols.ts'
 import { COMMS_ERROR, NOT_FOUND, SUCCESS, statusName } from '../scmi/status.ts'
 
 /** Sends a whole frame on a channel and resolves with the whole answer; rejects with FIRMWARE_SILENT. */
@@ -68,10 +68,16 @@ export async function ask(
   if (decoded.malformed !== undefined)
     throw new MediatorError(
       'FIRMWARE_MALFORMED',
-      `firmware channel ${channel}: ${message}: ${decoded.malformed}`,
+      `firmware channel ${channel}: ${textOf(protocol, message)}: ${decoded.malformed}`,
     )
   return decoded
 }
+
+/** A message for an error's text; those that every protocol has, by number, go with their protocol's name. */
+const textOf = (protocol: number, message: string | number): string =>
+  typeof message === 'string'
+    ? message
+    : `${protocolOf(protocol)?.key} ${messageOf(protocol, message)?.name ?? message}`
 
 /** As `ask`, for what a platform must have: an error status is FIRMWARE_REFUSED. */
 async function must(...args: Parameters<typeof ask>): Promise<Readonly<Record<string, unknown>>> {
@@ -79,7 +85,7 @@ async function must(...args: Parameters<typeof ask>): Promise<Readonly<Record<st
   if (status !== SUCCESS || value === undefined)
     throw new MediatorError(
       'FIRMWARE_REFUSED',
-      `firmware channel ${args[1]}: ${args[3]}: ${statusName(status)}`,
+      `firmware channel ${args[1]}: ${textOf(args[2], args[3])}: ${statusName(status)}`,
     )
   return value
 }
