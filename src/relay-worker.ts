@@ -1,7 +1,7 @@
 // The relay thread's program: builds the concrete parts, serves until told to stop. Never returns to its event loop.
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import type { ScmidConfig } from './config/scmid.ts'
-import { errorText } from './errors.ts'
+import { errorText, MediatorError } from './errors.ts'
 import { EmbeddedLink } from './firmware-link/embedded/embedded-link.ts'
 import type { FirmwareHandler, FirmwareLink } from './firmware-link/firmware-link.ts'
 import { StreamSocketLink } from './firmware-link/stream-socket/stream-socket.ts'
@@ -82,31 +82,40 @@ function embedded(platform: string, handler: FirmwareHandler): FirmwareLink {
   return link
 }
 
-const relay = new Relay({
-  reactor,
-  makeFirmware,
-  makeLink,
-  audit,
-  counters,
-  expireMs: Math.max(1, Math.min(10, firmware.deadlineMs / 2)),
-})
-
-reactor.onWake = () => {
-  for (
-    let received = receiveMessageOnPort(port);
-    received !== undefined;
-    received = receiveMessageOnPort(port)
-  ) {
-    const message = received.message as ToRelay
-    if ('stop' in message) return reactor.stop()
-    const { id, command } = message
-    relay.execute(command, (error, result) =>
-      say(error === undefined ? { id, result } : { id, error: carried(error) }),
-    )
+/** What the operator or the machine is to mend is told as such; anything else ends the thread as it is. */
+function makeRelay(): Relay | undefined {
+  try {
+    const expireMs = Math.max(1, Math.min(10, firmware.deadlineMs / 2))
+    return new Relay({ reactor, makeFirmware, makeLink, audit, counters, expireMs })
+  } catch (error) {
+    if (!(error instanceof MediatorError)) throw error
+    say({ failed: carried(error) })
+    return undefined
   }
 }
-say({ ready: { wakeFd: reactor.wakeFd } })
-reactor.run()
-relay.close()
+
+/** Serves until told to stop. */
+function serve(relay: Relay, port: MessagePort): void {
+  reactor.onWake = () => {
+    for (
+      let received = receiveMessageOnPort(port);
+      received !== undefined;
+      received = receiveMessageOnPort(port)
+    ) {
+      const message = received.message as ToRelay
+      if ('stop' in message) return reactor.stop()
+      const { id, command } = message
+      relay.execute(command, (error, result) =>
+        say(error === undefined ? { id, result } : { id, error: carried(error) }),
+      )
+    }
+  }
+  say({ ready: { wakeFd: reactor.wakeFd } })
+  reactor.run()
+  relay.close()
+}
+
+const relay = makeRelay()
+if (relay !== undefined) serve(relay, port)
 reactor.close()
 port.close()

@@ -86,6 +86,11 @@ export class Roster {
     if (this.entry(agentId).state === 'assigned') this.#set(agentId, { state: 'free' })
   }
 
+  /** Proven clean after all: a quarantined agent is free again. Of any other nothing changes. */
+  clear(agentId: number): void {
+    if (this.entry(agentId).state === 'quarantined') this.#set(agentId, { state: 'free' })
+  }
+
   /** Not to be given out until an operator has seen to it. AGENT_BUSY for the management agent, which serves all. */
   quarantine(agentId: number, reason: string): void {
     const entry = this.entry(agentId)

@@ -47,7 +47,7 @@ export class DaemonViews implements Daemon {
     const { discovery } = firmware
     const states = roster.list().map(({ state }) => state)
     const count = (state: string): number => states.filter(each => each === state).length
-    audit.drain()
+    audit.tryDrain()
     return {
       ...about,
       pid: process.pid,
@@ -80,7 +80,8 @@ export class DaemonViews implements Daemon {
   status(): StatusView {
     const { lifecycle, roster, audit } = this.#parts
     const problems = [
-      ...lifecycle.problems.values(),
+      ...lifecycle.problems,
+      ...(audit.fault === undefined ? [] : [`the audit log cannot be written: ${audit.fault}`]),
       ...roster
         .list()
         .flatMap(({ agentId, state, reason }) =>

@@ -28,15 +28,21 @@ export interface Domain {
 /** Path that people and other domains know the device by: the host's where there is one. */
 export const devicePath = (device: PlanDevice): string => device.hostNode ?? device.node
 
+/** Whether one path lies below another. */
+export const isBelow = (path: string, above: string): boolean => path.startsWith(`${above}/`)
+
 /** Devices the domain has now. */
 export const liveDevices = (domain: Domain): readonly PlanDevice[] =>
   domain.devices.filter(({ attached }) => attached).map(({ plan }) => plan)
 
-/** What a device names that has an id, each once. */
+/** What devices name that has an id and that `but` do not name, each once. */
 export function resourcesOf(
   devices: readonly PlanDevice[],
+  but: readonly PlanDevice[] = [],
 ): readonly (ResourceId & { node: string; property: string })[] {
-  const seen = new Set<string>()
+  const seen = new Set(
+    but.flatMap(({ resources }) => resources.map(({ protocol, id }) => `${protocol}/${id}`)),
+  )
   return devices.flatMap(device =>
     device.resources.flatMap(({ protocol, id, property }) => {
       const key = `${protocol}/${id}`

@@ -1,20 +1,37 @@
 // The platform as the main thread knows it, and the permission commands that keep it in step. It asks through the relay.
-
-import { MediatorError } from '../errors.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { errorText, MediatorError } from '../errors.ts'
 import type { Discovery, FirmwareRequest } from '../firmware-link/discovery.ts'
 import { type Counts, protocolIds } from '../permissions/grants.ts'
-import { type Enforcement, FirmwarePermissions } from '../permissions/mirror.ts'
+import { type Enforcement, enforcementOf, FirmwarePermissions } from '../permissions/mirror.ts'
 import { base } from '../scmi/base.ts'
-import { messageOf, protocolOf } from '../scmi/protocols.ts'
+import { protocolOf } from '../scmi/protocols.ts'
 import { type AnyMessage, formAt } from '../scmi/schema.ts'
-import { NOT_FOUND, NOT_SUPPORTED, SUCCESS, statusName } from '../scmi/status.ts'
+import {
+  BUSY,
+  DENIED,
+  INVALID_PARAMETERS,
+  NOT_FOUND,
+  NOT_SUPPORTED,
+  SUCCESS,
+  statusName,
+} from '../scmi/status.ts'
 import type { PermissionCommand } from './views.ts'
 
-/** Told of each permission command before it goes out, and of its status afterwards. */
+/** A command to the firmware about an agent's rights: about one device, or about all it has. */
+export type RightsCommand = PermissionCommand | { readonly agentId: number; readonly reset: true }
+
+/** Told of each such command before it goes out, and of its status afterwards; undefined when no answer came. */
 export interface PermissionWitness {
-  before(command: PermissionCommand): void
-  after(command: PermissionCommand | { readonly agentId: number; readonly reset: true }, status: number): void
+  before(command: RightsCommand): void
+  after(command: RightsCommand, status: number | undefined): void
 }
+
+/** Milliseconds before a command that was answered BUSY is sent again, one after the other. */
+const patienceMs = [1, 4, 16]
+
+/** Statuses of probes by `protocol/resource`. */
+type Probed = ReadonlyMap<string, number>
 
 /** What discovery found, with the firmware's permission commands. */
 export class Firmware {
@@ -26,8 +43,12 @@ export class Firmware {
   enforcement: Enforcement = 'unknown'
   /** Every permission command that went out, in order. */
   readonly commands: PermissionCommand[] = []
+  /** Devices that could not be denied to an agent, and why: `agent/device`. */
+  readonly undenied = new Map<string, string>()
   readonly #permissions: FirmwarePermissions
   readonly #witness: PermissionWitness
+  /** What each agent was refused when it was last proven clean. */
+  readonly #refused = new Map<number, ReadonlySet<string>>()
 
   constructor(
     discovery: Discovery,
@@ -37,87 +58,189 @@ export class Firmware {
   ) {
     this.discovery = discovery
     this.resourceNames = resourceNames
-    this.versions = new Map([
-      [base.id, discovery.baseVersion],
-      ...discovery.protocols.map(p => [p.id, p.version] as const),
-    ])
+    this.versions = versionsOf(discovery)
     this.counts = new Uint32Array(protocolIds)
     for (const { id, resources } of discovery.protocols) this.counts[id] = resources
     this.#permissions = new FirmwarePermissions(request, discovery.management.channel, discovery.baseVersion)
     this.#witness = witness
+    if (!discovery.devicePermissions) this.enforcement = 'not-enforced'
   }
 
-  /** Allows or denies a device; FIRMWARE_REFUSED unless the firmware says SUCCESS. Nothing where it has no such command. */
-  async setDevice(agentId: number, deviceId: number, allow: boolean): Promise<void> {
-    const status = await this.#setDevice(agentId, deviceId, allow)
-    if (status !== SUCCESS)
-      throw new MediatorError(
-        'FIRMWARE_REFUSED',
-        `the firmware answered ${statusName(status)} to BASE_SET_DEVICE_PERMISSIONS: agent ${agentId}, device ${deviceId}, ${allow ? 'allow' : 'deny'}`,
-      )
+  /** Allows a device; FIRMWARE_REFUSED unless the firmware says SUCCESS. Nothing where it has no such command. */
+  async allow(agentId: number, deviceId: number): Promise<void> {
+    const status = await this.#setDevice(agentId, deviceId, true)
+    if (status !== SUCCESS) throw refusal({ agentId, deviceId, allow: true }, status)
+    this.undenied.delete(`${agentId}/${deviceId}`)
+  }
+
+  /**
+   * Denies a device. FIRMWARE_REFUSED or FIRMWARE_SILENT where it may still be allowed, which `undenied` keeps until it
+   * is denied after all.
+   */
+  async deny(agentId: number, deviceId: number): Promise<void> {
+    const key = `${agentId}/${deviceId}`
+    try {
+      const status = await this.#setDevice(agentId, deviceId, false)
+      // A device that the firmware does not know cannot be allowed: NOT_FOUND, or as SCP-firmware has it, a bad id.
+      if (status !== SUCCESS && status !== NOT_FOUND && status !== INVALID_PARAMETERS)
+        throw refusal({ agentId, deviceId, allow: false }, status)
+      this.undenied.delete(key)
+    } catch (error) {
+      this.undenied.set(key, `agent ${agentId} may still be allowed device ${deviceId}: ${errorText(error)}`)
+      throw error
+    }
+  }
+
+  /** Denies every device; throws the first fault after having tried them all, but gives up a firmware that is silent. */
+  async denyAll(agentId: number, deviceIds: Iterable<number>): Promise<void> {
+    let fault: unknown
+    for (const deviceId of deviceIds) {
+      try {
+        await this.deny(agentId, deviceId)
+      } catch (error) {
+        fault ??= error
+        if (error instanceof MediatorError && error.code === 'FIRMWARE_SILENT') break
+      }
+    }
+    if (fault !== undefined) throw fault
   }
 
   /**
    * Makes an agent id fit for another tenant: resets its configuration and permissions, denies every device id there
-   * is, and probes that it is refused. Gives the reason why it is not fit, or undefined.
+   * is, and probes that it is refused what it was refused before. Gives the reason why it is not fit, or undefined.
    */
   async sweep(agentId: number, channel: number, deviceIds: Iterable<number>): Promise<string | undefined> {
-    if (this.discovery.resetConfiguration) {
-      const status = await this.#permissions.resetAgent(agentId)
-      this.#witness.after({ agentId, reset: true }, status)
+    const faults: string[] = []
+    try {
+      const status = await this.#reset(agentId)
       if (status !== SUCCESS && status !== NOT_SUPPORTED)
-        return `BASE_RESET_AGENT_CONFIGURATION: ${statusName(status)}`
+        faults.push(`BASE_RESET_AGENT_CONFIGURATION: ${statusName(status)}`)
+    } catch (error) {
+      faults.push(`BASE_RESET_AGENT_CONFIGURATION: ${errorText(error)}`)
     }
-    for (const deviceId of deviceIds) {
-      const status = await this.#setDevice(agentId, deviceId, false)
-      if (status !== SUCCESS && status !== NOT_FOUND)
-        return `denying device ${deviceId}: ${statusName(status)}`
+    try {
+      await this.denyAll(agentId, deviceIds)
+      const probed = await this.#probe(channel)
+      const open = this.#nowOpen(agentId, probed)
+      if (open.length > 0) faults.push(`the firmware no longer refuses it resource ${open.join(', ')}`)
+      else this.#prove(agentId, probed)
+    } catch (error) {
+      faults.push(errorText(error))
     }
-    const before = this.enforcement
-    const now = await this.probe(channel)
-    if (before === 'enforced' && now !== 'enforced') return `the firmware no longer refuses it (${now})`
-    this.enforcement = now
+    if (faults.length > 0) return faults.join('; ')
+    for (const key of [...this.undenied.keys()]) if (key.startsWith(`${agentId}/`)) this.undenied.delete(key)
     return undefined
   }
 
-  /** Whether a channel whose agent has nothing is refused, found out with a control that cannot take effect. */
-  async probe(channel: number): Promise<Enforcement> {
-    if (!this.discovery.devicePermissions) return 'not-enforced'
-    for (const { id, version, resources } of this.discovery.protocols) {
-      const vote = Object.entries(protocolOf(id)?.messages ?? {}).find(
-        ([, m]) => (m as AnyMessage).votes !== undefined,
-      )
-      if (vote === undefined || resources === 0) continue
-      const [name, message] = vote
-      const { command } = formAt(message as AnyMessage, version)
-      // Every bit set in every word but the resource's: reserved ones among them, so that it can never be carried out.
-      const value = Object.fromEntries(
-        Object.keys(command.fields).map(field => [
-          field,
-          field === (message as AnyMessage).resource ? 0 : 0xffff_ffff,
-        ]),
-      )
-      return await this.#permissions.probe(channel, id, name, version, value)
-    }
-    return 'unknown'
+  /**
+   * Looks at an agent that nobody has, before it is first given out: swept unless the firmware refuses it everything
+   * that can be asked without effect. Gives the reason why it is not fit, or undefined. FIRMWARE_SILENT when it does not
+   * answer: then nothing is known of the agent, and nothing was changed.
+   */
+  async prepare(agentId: number, channel: number, deviceIds: Iterable<number>): Promise<string | undefined> {
+    if (!this.discovery.devicePermissions || this.#refused.has(agentId)) return undefined
+    if ((await this.look(agentId, channel)) === 'enforced') return undefined
+    return this.sweep(agentId, channel, deviceIds)
   }
 
-  async #setDevice(agentId: number, deviceId: number, allow: boolean): Promise<number> {
-    if (!this.discovery.devicePermissions) return SUCCESS
-    const command = { agentId, deviceId, allow }
-    this.#witness.before(command)
-    this.commands.push(command)
-    const status = await this.#permissions.setDevice(agentId, deviceId, allow)
-    this.#witness.after(command, status)
-    return status
+  /** Probes an agent that nobody has. */
+  async look(agentId: number, channel: number): Promise<Enforcement> {
+    if (!this.discovery.devicePermissions) return 'not-enforced'
+    const probed = await this.#probe(channel)
+    const found = enforcementOf([...probed.values()])
+    if (found === 'enforced') this.#prove(agentId, probed)
+    return found
   }
 
   /** Name of a resource as the firmware has it. */
   nameOf(protocol: number, id: number): string | undefined {
     return this.resourceNames.get(protocol)?.[id] || undefined
   }
+
+  #prove(agentId: number, probed: Probed): void {
+    this.#refused.set(
+      agentId,
+      new Set([...probed].filter(([, status]) => isRefusal(status)).map(([key]) => key)),
+    )
+    if (this.discovery.devicePermissions) this.enforcement = enforcementOf([...probed.values()])
+  }
+
+  /** What an agent, or where it was never looked at any other, was refused before and is not now. */
+  #nowOpen(agentId: number, probed: Probed): readonly string[] {
+    const [any] = this.#refused.values()
+    return [...(this.#refused.get(agentId) ?? any ?? [])].filter(key => {
+      const status = probed.get(key)
+      return status !== undefined && !isRefusal(status)
+    })
+  }
+
+  /** Asks, on the channel of an agent that should have nothing, for all that can be asked without effect. */
+  async #probe(channel: number): Promise<Probed> {
+    const probed = new Map<string, number>()
+    if (!this.discovery.devicePermissions) return probed
+    for (const { id, version, resources } of this.discovery.protocols) {
+      const vote = Object.entries(protocolOf(id)?.messages ?? {}).find(
+        ([, m]) => (m as AnyMessage).votes !== undefined,
+      )
+      if (vote === undefined) continue
+      const [name, message] = vote as [string, AnyMessage]
+      const { command } = formAt(message, version)
+      for (let resource = 0; resource < resources; resource++) {
+        // Every bit set in every word but the resource's: reserved ones among them, so that it can never be carried out.
+        const value = Object.fromEntries(
+          Object.keys(command.fields).map(field => [
+            field,
+            field === message.resource ? resource : 0xffff_ffff,
+          ]),
+        )
+        probed.set(`${id}/${resource}`, await this.#permissions.probe(channel, id, name, version, value))
+      }
+    }
+    return probed
+  }
+
+  async #setDevice(agentId: number, deviceId: number, allow: boolean): Promise<number> {
+    if (!this.discovery.devicePermissions) return SUCCESS
+    const command = { agentId, deviceId, allow }
+    return this.#command(command, () => {
+      this.commands.push(command)
+      return this.#permissions.setDevice(agentId, deviceId, allow)
+    })
+  }
+
+  async #reset(agentId: number): Promise<number> {
+    if (!this.discovery.resetConfiguration) return SUCCESS
+    return this.#command({ agentId, reset: true }, () => this.#permissions.resetAgent(agentId))
+  }
+
+  /** Sends a command that the witness hears of before and after; again, a little later, when the firmware is busy. */
+  async #command(command: RightsCommand, send: () => Promise<number>): Promise<number> {
+    for (let attempt = 0; ; attempt++) {
+      this.#witness.before(command)
+      let status: number
+      try {
+        status = await send()
+      } catch (error) {
+        this.#witness.after(command, undefined)
+        throw error
+      }
+      this.#witness.after(command, status)
+      const pause = patienceMs[attempt]
+      if (status !== BUSY || pause === undefined) return status
+      await sleep(pause)
+    }
+  }
 }
 
-/** Name of a message, for texts. */
-export const messageName = (protocol: number, message: number): string =>
-  messageOf(protocol, message)?.name ?? `0x${message.toString(16)}`
+/** Protocol id to the version word in force, Base included. */
+export const versionsOf = ({ baseVersion, protocols }: Discovery): ReadonlyMap<number, number> =>
+  new Map([[base.id, baseVersion], ...protocols.map(p => [p.id, p.version] as const)])
+
+/** NOT_FOUND too: some platforms hide what an agent may not use. */
+const isRefusal = (status: number): boolean => status === DENIED || status === NOT_FOUND
+
+const refusal = ({ agentId, deviceId, allow }: PermissionCommand, status: number): MediatorError =>
+  new MediatorError(
+    'FIRMWARE_REFUSED',
+    `the firmware answered ${statusName(status)} to BASE_SET_DEVICE_PERMISSIONS: agent ${agentId}, device ${deviceId}, ${allow ? 'allow' : 'deny'}`,
+  )

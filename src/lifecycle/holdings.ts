@@ -2,7 +2,7 @@
 import type { DeviceTree } from '../dt/fdt.ts'
 import { plan } from '../permissions/plan.ts'
 import { hostName, type PlanDevice } from '../permissions/plan-shape.ts'
-import { type Domain, devicePath, liveDevices } from './domain.ts'
+import { type Domain, devicePath, isBelow, liveDevices } from './domain.ts'
 
 /** One holder of a resource. */
 export interface ResourceHolder {
@@ -14,16 +14,16 @@ const key = (protocol: number, id: number): number => protocol * 0x1_0000_0000 +
 
 /** A snapshot; made anew whenever a domain or a device comes or goes. */
 export class Holdings {
-  /** Host devices that no domain has: Dom0's. */
+  /** Host devices that no domain has, nor one that they are part of: Dom0's. */
   readonly host: readonly PlanDevice[]
   readonly #holders = new Map<number, ResourceHolder[]>()
 
   constructor(tree: DeviceTree, domains: readonly Domain[]) {
-    const given = new Set(domains.flatMap(domain => liveDevices(domain).map(devicePath)))
+    const given = domains.flatMap(domain => liveDevices(domain).map(devicePath))
     this.host = plan(
       tree,
       domains.map(({ input }) => input),
-    ).host.filter(device => !given.has(device.node))
+    ).host.filter(device => !given.some(path => device.node === path || isBelow(device.node, path)))
     for (const domain of domains)
       for (const device of liveDevices(domain)) this.#note(device, domain.spec.name)
     for (const device of this.host) this.#note(device, hostName)

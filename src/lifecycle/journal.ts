@@ -1,8 +1,12 @@
-// What survives the daemon: its domains and quarantined agents, in one file that is replaced whole. It decides nothing.
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+// What survives the daemon: its domains, quarantined agents and what it knows of devices, in one file that is replaced
+// whole. It decides nothing.
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { Ajv } from 'ajv'
 import { type Static, Type } from 'typebox'
 import { errorText, MediatorError } from '../errors.ts'
+import { type Domain, devicePath } from './domain.ts'
+import type { DomainSpec } from './views.ts'
 
 const link = Type.Union([
   Type.Object({
@@ -23,13 +27,18 @@ const JournalFile = Type.Object({
       dtb: Type.String({ description: 'base64' }),
       dtbPath: Type.Optional(Type.String()),
       link,
-      /** Devices of the partial tree that were detached, and host devices that were attached, by path. */
+      /** Devices of the partial tree that were detached, by their paths in it. */
       detached: Type.Array(Type.String()),
+      /** Host devices that were attached, by their paths in the host tree. */
       attached: Type.Array(Type.String()),
       addedAt: Type.String(),
     }),
   ),
   quarantined: Type.Array(Type.Object({ agentId: Type.Integer(), reason: Type.String() })),
+  /** Agents that no domain has and that the firmware may allow something: swept before anybody gets them. */
+  unproven: Type.Optional(Type.Array(Type.Integer())),
+  /** Every SCMI device id that a tree ever named: what a sweep denies. */
+  deviceIds: Type.Optional(Type.Array(Type.Integer())),
 })
 
 export type JournalState = Static<typeof JournalFile>
@@ -78,19 +87,25 @@ export class Journal {
     )
   }
 
-  /** Replaces the file; on the disk when this returns. */
+  /** Replaces the file; on the disk when this returns. When it throws SYSTEM, the former file may still be there. */
   save(state: JournalState): void {
     const temporary = `${this.path}.new`
     try {
       const fd = openSync(temporary, 'w', 0o600)
       try {
-        writeSync(fd, `${JSON.stringify(state, null, 2)}\n`)
+        writeFileSync(fd, `${JSON.stringify(state, null, 2)}\n`) // a single write may take less, on a disk that fills up
         fsyncSync(fd)
       } finally {
         closeSync(fd)
       }
       renameSync(temporary, this.path)
+      syncFolder(dirname(this.path)) // else a power failure may bring the former one back
     } catch (error) {
+      try {
+        rmSync(temporary, { force: true })
+      } catch {
+        // what is in the way is told by the error at hand
+      }
       throw new MediatorError('SYSTEM', `${this.path}: ${errorText(error)}`, {
         path: this.path,
         cause: error,
@@ -98,3 +113,35 @@ export class Journal {
     }
   }
 }
+
+function syncFolder(path: string): void {
+  const fd = openSync(path, 'r')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** A domain as the file has it. */
+export const savedDomain = ({ spec, agent, devices, addedAt }: Domain): JournalDomain => ({
+  name: spec.name,
+  ...(spec.domid === undefined ? {} : { domid: spec.domid }),
+  agentId: agent.agentId,
+  dtb: Buffer.from(spec.dtb).toString('base64'),
+  ...(spec.dtbPath === undefined ? {} : { dtbPath: spec.dtbPath }),
+  link: spec.link,
+  detached: devices.filter(({ own, attached }) => own && !attached).map(({ plan }) => plan.node),
+  attached: devices.filter(({ own }) => !own).map(({ plan }) => devicePath(plan)),
+  addedAt,
+})
+
+/** What a saved domain was added with; its agent id is pinned now. */
+export const specOf = ({ name, domid, agentId, dtb, dtbPath, link }: JournalDomain): DomainSpec => ({
+  name,
+  ...(domid === undefined ? {} : { domid }),
+  agentId,
+  dtb: Buffer.from(dtb, 'base64'),
+  ...(dtbPath === undefined ? {} : { dtbPath }),
+  link: link as DomainSpec['link'],
+})

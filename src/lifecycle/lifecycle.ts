@@ -1,7 +1,9 @@
 // The only place that sequences agents, permissions, links and audit: each change a transaction, one at a time.
 import { createHash } from 'node:crypto'
+import { isAbsolute } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { type AgentEntry, Roster } from '../agents/roster.ts'
-import type { AuditEntry } from '../audit/record.ts'
+import { domainName } from '../config/names.ts'
 import type { DeviceTree } from '../dt/fdt.ts'
 import { readDeviceTree } from '../dt/fdt.ts'
 import { errorText, MediatorError } from '../errors.ts'
@@ -10,9 +12,11 @@ import type { RelayPort } from '../mediator/relay-port.ts'
 import { compileGrants, type Grants } from '../permissions/grants.ts'
 import { plan, planHostDevice } from '../permissions/plan.ts'
 import { sharedText } from '../permissions/plan-checks.ts'
+import { Problems } from '../permissions/plan-problems.ts'
 import type { Plan, PlanDevice, PlanInput } from '../permissions/plan-shape.ts'
 import type { Tenant } from './audit-names.ts'
 import type { AuditTrail } from './audit-trail.ts'
+import { idsOnlyOf, refuseNested, refuseTaken, refuseTwins } from './claims.ts'
 import {
   type Domain,
   deviceIdsOf,
@@ -24,9 +28,10 @@ import {
 } from './domain.ts'
 import type { Firmware } from './firmware.ts'
 import { Holdings } from './holdings.ts'
-import type { Journal, JournalDomain } from './journal.ts'
-import { Turnstile, transaction, type Undo } from './transaction.ts'
-import type { DomainSpec, Outcome, PermissionCommand } from './views.ts'
+import { type Journal, type JournalDomain, type JournalState, savedDomain, specOf } from './journal.ts'
+import { Records, tenantOf } from './records.ts'
+import { pressOn, Turnstile, transaction, type Undo } from './transaction.ts'
+import type { DomainSpec, Outcome } from './views.ts'
 
 type Told = (level: 'info' | 'warn' | 'error', text: string) => void
 
@@ -46,26 +51,41 @@ export interface LifecycleParts {
 
 /** Problems between domains, which the plan finds in trees and the lifecycle in what is held. */
 const betweenDomains: ReadonlySet<string> = new Set([
-  'domain-name',
   'agent-repeated',
   'device-passed-twice',
   'device-id-twice',
 ])
-const nameForm = /^[A-Za-z0-9][A-Za-z0-9._:+-]{0,62}$/
+const nameForm = new RegExp(domainName.pattern)
+
+/** A domain that an earlier run left and that could not come back. */
+interface Lost {
+  readonly saved: JournalDomain
+  readonly reason: string
+  /** Its agent is quarantined for its sake. */
+  readonly holdsAgent: boolean
+}
 
 export class Lifecycle {
   readonly #parts: LifecycleParts
+  readonly #records: Records
   readonly #domains = new Map<string, Domain>()
+  readonly #lost = new Map<string, Lost>()
   readonly #turnstile = new Turnstile()
   /** Device ids ever seen in a tree: what a deny sweep goes over. */
   readonly #deviceIds = new Set<number>()
+  /** Agents that no domain has and that the firmware may allow something. */
+  readonly #unproven = new Set<number>()
+  /** Quarantined by an earlier run, of a platform that does not have them now. */
+  #absent: JournalState['quarantined'] = []
+  /** The file keeps what it says until all of it was taken up. */
+  #memory: 'unread' | 'recovering' | 'known' = 'unread'
   #generation = 0
   #holdings: Holdings
-  /** What an operator should know, by domain or agent. */
-  readonly problems = new Map<string, string>()
+  readonly #problems = new Map<string, string>()
 
   constructor(parts: LifecycleParts) {
     this.#parts = parts
+    this.#records = new Records(parts.audit, (protocol, id) => parts.firmware.nameOf(protocol, id))
     this.#holdings = new Holdings(parts.host, [])
     for (const id of deviceIdsOf(this.#holdings.host)) this.#deviceIds.add(id)
   }
@@ -75,6 +95,34 @@ export class Lifecycle {
   }
   get domains(): readonly Domain[] {
     return [...this.#domains.values()]
+  }
+
+  /** What an operator should look at, one sentence each. */
+  get problems(): readonly string[] {
+    return [...this.#problems.values(), ...this.#parts.firmware.undenied.values()]
+  }
+
+  /** Keeps a problem until the next start. */
+  tell(text: string): void {
+    this.#parts.log('error', text)
+    this.#problems.set(text, text)
+  }
+
+  /** Whether a domain of that name is served, or was and could not be recovered. */
+  knows(name: string): boolean {
+    return this.#domains.has(name) || this.#lost.has(name)
+  }
+
+  /** Whether the domain that is served under that name was added with the same. */
+  isAsServed({ name, domid, dtb, agentId, link }: DomainSpec): boolean {
+    const domain = this.#domains.get(name)
+    return (
+      domain !== undefined &&
+      domain.dtbHash === hashOf(dtb) &&
+      domain.spec.domid === domid &&
+      (agentId === undefined || domain.agent.agentId === agentId) &&
+      isDeepStrictEqual(domain.spec.link, link)
+    )
   }
 
   /** By name or domid. */
@@ -87,114 +135,151 @@ export class Lifecycle {
     return found
   }
 
-  /** What the host holds at the start, for the relay. */
+  /** What the host holds now, for the relay. */
   hostGrants(): Grants {
     return compileGrants(resourcesOf(this.#holdings.host), this.#parts.firmware.counts)
   }
 
   /** Plans, assigns an agent, grants and opens the link; or leaves everything as it was. */
   addDomain(spec: DomainSpec, options: { dryRun: boolean }): Promise<Outcome> {
-    return this.#turnstile.pass(() =>
-      this.#refusing(spec.name, () => this.#add(spec, options.dryRun, [], [])),
-    )
+    return this.#one(spec.name, () => this.#add(spec, options.dryRun))
   }
 
   /** Closes the link, revokes, sweeps the agent id and frees it, or quarantines it. */
   removeDomain(name: string, options: { dryRun: boolean }): Promise<Outcome> {
-    return this.#turnstile.pass(() =>
-      this.#refusing(name, () => this.#remove(this.domain(name), options.dryRun)),
-    )
+    return this.#one(name, () => {
+      const lost = this.#lost.get(name)
+      return lost === undefined
+        ? this.#remove(this.domain(name), options.dryRun)
+        : this.#forget(name, lost, options.dryRun)
+    })
   }
 
-  /** Gives a domain a device of its own tree that was detached, or one of the host's tree. */
+  /** Gives a domain a device of its own tree that was detached, or one of the host's tree; or leaves all as it was. */
   attachDevice(name: string, device: string, options: { dryRun: boolean }): Promise<Outcome> {
-    return this.#turnstile.pass(() =>
-      this.#refusing(name, () => this.#attach(this.domain(name), device, options.dryRun)),
-    )
+    return this.#one(name, () => this.#attach(this.domain(name), device, options.dryRun))
   }
 
+  /** Takes a device away. The guest is refused it from then on, also when this throws because the firmware did not. */
   detachDevice(name: string, device: string, options: { dryRun: boolean }): Promise<Outcome> {
-    return this.#turnstile.pass(() =>
-      this.#refusing(name, () => this.#detach(this.domain(name), device, options.dryRun)),
-    )
+    return this.#one(name, () => this.#detach(this.domain(name), device, options.dryRun))
+  }
+
+  /** Resolves when no change is under way. */
+  idle(): Promise<void> {
+    return this.#turnstile.empty()
   }
 
   /**
-   * Takes up what an earlier run left: quarantined agents stay so, domains come back with their agent ids. One that
-   * cannot come back has no rights, its agent is quarantined, and `problems` tells.
+   * Takes up what an earlier run left: quarantined agents stay so, unproven ones are swept, domains come back with their
+   * agent ids. One that cannot come back has no rights, its agent is quarantined, `problems` tells, and the next start
+   * tries again, unless it is removed.
    */
-  async recover(): Promise<void> {
-    const { journal, roster, log } = this.#parts
-    const state = journal.load()
-    for (const { agentId, reason } of state.quarantined) {
-      if (roster.list().some(entry => entry.agentId === agentId && entry.state === 'free'))
-        this.#quarantine(agentId, reason)
-    }
-    for (const saved of state.domains) {
+  recover(): Promise<void> {
+    return this.#turnstile.pass(() => this.#recover())
+  }
+
+  /** One change at a time. A request that is not honoured is written down before it is thrown on. */
+  #one(name: string, work: () => Promise<Outcome>): Promise<Outcome> {
+    return this.#turnstile.pass(async () => {
       try {
-        const spec = specOf(saved)
-        await this.#turnstile.pass(() => this.#add(spec, false, saved.detached, saved.attached))
-        log('info', `domain ${saved.name} is back with agent ${saved.agentId}`)
+        return await work()
       } catch (error) {
-        const text = `domain ${saved.name} was not recovered: ${errorText(error)}`
-        log('error', text)
-        this.problems.set(`domain ${saved.name}`, text)
-        if (roster.list().some(entry => entry.agentId === saved.agentId && entry.state === 'free'))
-          this.#quarantine(saved.agentId, `left by ${saved.name}, which was not recovered`)
+        this.#records.refused(name, errorText(error))
+        throw error
+      }
+    })
+  }
+
+  async #recover(): Promise<void> {
+    const { journal, roster, firmware, log } = this.#parts
+    const state = journal.load()
+    this.#memory = 'recovering'
+    for (const id of state.deviceIds ?? []) this.#deviceIds.add(id)
+    const known = new Set(roster.list().map(({ agentId }) => agentId))
+    this.#absent = state.quarantined.filter(({ agentId }) => !known.has(agentId))
+    for (const { agentId, reason } of state.quarantined)
+      if (this.#isFree(agentId)) this.#quarantine(agentId, reason)
+    for (const agentId of state.unproven ?? []) await this.#proveAgain(agentId)
+    for (const saved of state.domains) {
+      const { name, agentId } = saved
+      try {
+        await this.#add(specOf(saved), false, saved)
+        log('info', `domain ${name} is back with agent ${agentId}`)
+      } catch (error) {
+        const reason = `domain ${name} was not recovered: ${errorText(error)}`
+        log('error', reason)
+        this.#problems.set(`domain ${name}`, reason)
+        const holdsAgent = this.#isFree(agentId)
+        this.#lost.set(name, { saved, reason, holdsAgent })
+        if (!holdsAgent) continue
+        // Not reset: its guest may run on, and is refused; what its devices run on is not cut off.
+        await firmware.denyAll(agentId, this.#deviceIds).catch(() => {})
+        this.#quarantine(agentId, `left by ${name}, which was not recovered`)
       }
     }
+    const free = roster.list().find(entry => entry.state === 'free' && entry.provenance !== 'virtual')
+    if (free !== undefined) await firmware.look(free.agentId, free.channel)
+    this.#memory = 'known'
     this.#save()
   }
 
-  /** Writes a refused request down before it is thrown on. */
-  async #refusing(name: string, work: () => Promise<Outcome>): Promise<Outcome> {
-    try {
-      return await work()
-    } catch (error) {
-      this.#record({ kind: 'refuse', domain: name, text: errorText(error) })
-      throw error
-    }
+  /** An earlier run was interrupted between telling the firmware and being done. */
+  async #proveAgain(agentId: number): Promise<void> {
+    const { firmware, roster } = this.#parts
+    if (!this.#isFree(agentId)) return
+    const unfit = await firmware.sweep(agentId, roster.entry(agentId).channel, this.#deviceIds)
+    if (unfit === undefined) this.#records.cleared(agentId, 'left half assigned by an earlier run, swept')
+    else this.#quarantine(agentId, unfit)
   }
 
-  async #add(
-    spec: DomainSpec,
-    dryRun: boolean,
-    detached: readonly string[],
-    attached: readonly string[],
-  ): Promise<Outcome> {
-    const { roster, relay, host, firmware, guests, tenants } = this.#parts
+  #isFree(agentId: number): boolean {
+    return this.#parts.roster.list().some(entry => entry.agentId === agentId && entry.state === 'free')
+  }
+
+  async #add(spec: DomainSpec, dryRun: boolean, recovered?: JournalDomain): Promise<Outcome> {
+    const { roster, relay, firmware, guests, tenants } = this.#parts
     if (!nameForm.test(spec.name))
-      throw new MediatorError(
-        'CONFIG_INVALID',
-        `"${spec.name}" is no domain name: 1 to 63 letters, digits and ._:+-, beginning with a letter or digit`,
-      )
-    this.#refuseTwins(spec)
+      throw new MediatorError('CONFIG_INVALID', `"${spec.name}": expected ${domainName.description}`)
+    const lost = this.#lost.get(spec.name)
+    if (lost !== undefined)
+      throw new MediatorError('DOMAIN_EXISTS', `${lost.reason}; remove it first: scmictl domain-remove`)
+    if (!isAbsolute(spec.link.path))
+      throw new MediatorError('SOCKET_PATH', `${spec.link.path}: expected an absolute path`, {
+        path: spec.link.path,
+      })
+    refuseTwins(this.domains, spec)
     const input: PlanInput = {
       name: spec.name,
       tree: readDeviceTree(spec.dtb, spec.dtbPath ?? `${spec.name}.dtb`),
       agentId: spec.agentId,
     }
-    const { domains, problems } = this.#planned(host, input)
+    const { domains, problems } = this.#planned(input)
     const errors = problems.filter(({ severity }) => severity === 'error')
     if (errors.length > 0) throw new MediatorError('PLAN_REFUSED', errors.map(({ text }) => text).join('; '))
-    const own = (domains.at(-1)?.devices ?? []).map(device => ({
-      plan: device,
-      own: true,
-      attached: !detached.includes(devicePath(device)),
-    }))
-    const more = attached.map(path => ({ plan: this.#hostDevice(path), own: false, attached: true }))
-    const devices: HeldDevice[] = [...own, ...more]
-    for (const { plan: device, attached: live } of devices) if (live) this.#refuseTaken(device, spec.name)
+    const { detached = [], attached = [] } = recovered ?? {}
+    const devices: HeldDevice[] = [
+      ...(domains.at(-1)?.devices ?? []).map(device => ({
+        plan: device,
+        own: true,
+        attached: !detached.includes(device.node),
+      })),
+      ...attached.map(path => ({ plan: this.#hostDevice(path), own: false, attached: true })),
+    ]
+    for (const { plan: device, attached: live } of devices)
+      if (live) refuseTaken(this.domains, device, spec.name)
 
-    const agent = roster.choose(spec.agentId)
+    const slot = this.#freeSlot()
+    const agent =
+      dryRun || recovered !== undefined ? roster.choose(spec.agentId) : await this.#fit(spec.agentId)
     const domain: Domain = {
       spec,
       input,
       agent,
-      slot: this.#freeSlot(),
+      slot,
       generation: this.#generation + 1,
-      dtbHash: createHash('sha256').update(spec.dtb).digest('hex'),
-      addedAt: new Date().toISOString(),
+      dtbHash: hashOf(spec.dtb),
+      addedAt: recovered?.addedAt ?? new Date().toISOString(),
       state: 'adding',
       devices,
     }
@@ -202,20 +287,28 @@ export class Lifecycle {
     const outcome = this.#outcome(domain, dryRun, { granted: live, problems })
     if (dryRun) return outcome
     this.#generation = domain.generation
-    for (const id of deviceIdsOf(live)) this.#deviceIds.add(id)
+    for (const id of deviceIdsOf(devices.map(({ plan: device }) => device))) this.#deviceIds.add(id)
     tenants.set(domain.generation, tenantOf(spec))
 
     await this.#transaction(domain, async undo => {
-      this.#record({ kind: 'assign', ...this.#who(domain) })
+      this.#records.assigned(domain)
       roster.assign(agent.agentId, spec.name)
-      undo(() => roster.release(agent.agentId))
+      undo(() => (recovered === undefined ? this.#vacate(domain) : this.#leave(domain)))
+      if (this.#isTold(agent)) {
+        if (recovered === undefined) {
+          this.#unproven.add(agent.agentId) // if all ends here, the next start sweeps it
+          this.#save()
+        } else await this.#reconcile(agent.agentId, live)
+      }
       await this.#grant(domain, live, undo)
+      undo(() => {
+        this.#domains.delete(spec.name)
+        return this.#holdersChanged()
+      })
       this.#domains.set(spec.name, domain)
-      undo(() => void this.#domains.delete(spec.name))
-      await this.#hostChanged()
-      undo(() => this.#hostChanged())
+      await this.#holdersChanged()
       await relay.open({
-        slot: domain.slot,
+        slot,
         generation: domain.generation,
         name: spec.name,
         agentId: agent.agentId,
@@ -224,70 +317,100 @@ export class Lifecycle {
         link: spec.link,
         ...guests,
       })
-      undo(() => relay.close(domain.slot))
+      undo(() => relay.close(slot))
       domain.state = 'running'
+      this.#unproven.delete(agent.agentId)
+      undo(() => void this.#unproven.add(agent.agentId))
       this.#save()
     })
     return outcome
   }
 
   async #remove(domain: Domain, dryRun: boolean): Promise<Outcome> {
-    const { relay, roster, firmware } = this.#parts
+    const { relay, audit, tenants } = this.#parts
+    const { name } = domain.spec
     const live = liveDevices(domain)
     const outcome = this.#outcome(domain, dryRun, { revoked: live })
     if (dryRun) return outcome
     domain.state = 'removing'
     await relay.close(domain.slot)
-    this.#recordRevoked(domain, live)
-    const { agentId, channel, provenance } = domain.agent
-    let unfit: string | undefined
-    try {
-      if (provenance !== 'virtual') {
-        for (const id of deviceIdsOf(live)) await firmware.setDevice(agentId, id, false)
-        unfit = await firmware.sweep(agentId, channel, this.#deviceIds)
-      }
-    } catch (error) {
-      unfit = errorText(error)
+    this.#records.revoked(domain, live, [])
+    await pressOn([
+      () => this.#vacate(domain),
+      () => {
+        this.#domains.delete(name)
+        this.#problems.delete(`domain ${name}`)
+        return this.#holdersChanged()
+      },
+      () => {
+        if (audit.fault === undefined) tenants.delete(domain.generation)
+      },
+      () => this.#save(),
+    ])
+    return outcome
+  }
+
+  /** Removes a domain that was not recovered: its agent is swept and free, or stays in quarantine. */
+  async #forget(name: string, { saved, holdsAgent }: Lost, dryRun: boolean): Promise<Outcome> {
+    const { firmware, roster } = this.#parts
+    const { agentId } = saved
+    const outcome = { dryRun, domain: name, agentId, ...nothing }
+    if (dryRun) return outcome
+    if (holdsAgent) {
+      const { channel, provenance } = roster.entry(agentId)
+      const unfit =
+        provenance === 'virtual' ? undefined : await firmware.sweep(agentId, channel, this.#deviceIds)
+      if (unfit === undefined) {
+        roster.clear(agentId)
+        this.#records.cleared(agentId, `left by ${name}, swept`)
+      } else this.#quarantine(agentId, unfit)
     }
-    this.#record({ kind: 'release', ...this.#who(domain) })
-    if (unfit === undefined) roster.release(agentId)
-    else this.#quarantine(agentId, unfit)
-    this.#domains.delete(domain.spec.name)
-    this.problems.delete(`domain ${domain.spec.name}`)
-    await this.#hostChanged()
+    this.#lost.delete(name)
+    this.#problems.delete(`domain ${name}`)
     this.#save()
     return outcome
   }
 
   async #attach(domain: Domain, text: string, dryRun: boolean): Promise<Outcome> {
-    const known = domain.devices.find(({ plan: device }) => names(device, text))
-    if (known?.attached)
-      throw new MediatorError('DEVICE_BUSY', `${domain.spec.name} has ${devicePath(known.plan)} already`)
+    const { name } = domain.spec
+    refuseIdle(domain)
+    const named = domain.devices.filter(({ plan: device }) => names(device, text))
+    const known = onlyOne(
+      named.filter(({ attached }) => !attached),
+      text,
+    )
+    if (known === undefined && named[0] !== undefined)
+      throw new MediatorError('DEVICE_BUSY', `${name} has ${devicePath(named[0].plan)} already`)
     const device = known?.plan ?? this.#hostDevice(text)
-    this.#refuseTaken(device, domain.spec.name)
-    const outcome = this.#outcome(domain, dryRun, { granted: [device], problems: [] })
+    refuseTaken(this.domains, device, name)
+    refuseNested(this.domains, device, name)
+    const held = known ?? { plan: device, own: false, attached: false }
+    const problems = this.#sharing(domain, held)
+    const outcome = this.#outcome(domain, dryRun, { granted: [device], problems })
     if (dryRun) return outcome
     for (const id of device.deviceIds) this.#deviceIds.add(id)
     await this.#transaction(domain, async undo => {
       await this.#grant(domain, [device], undo)
-      const held = known ?? { plan: device, own: false, attached: false }
-      if (known === undefined) domain.devices.push(held)
-      held.attached = true
-      undo(() => {
+      undo(async () => {
         held.attached = false
         if (known === undefined) domain.devices = domain.devices.filter(each => each !== held)
+        await pressOn([() => this.#regrant(domain), () => this.#holdersChanged()])
       })
-      await this.#hostChanged()
-      undo(() => this.#hostChanged())
+      if (known === undefined) domain.devices.push(held)
+      held.attached = true
+      await this.#holdersChanged()
       await this.#regrant(domain)
-      undo(() => this.#regrant(domain))
       this.#save()
     })
     return outcome
   }
 
   async #detach(domain: Domain, text: string, dryRun: boolean): Promise<Outcome> {
-    const held = domain.devices.find(({ plan: device, attached }) => attached && names(device, text))
+    refuseIdle(domain)
+    const held = onlyOne(
+      domain.devices.filter(({ plan: device, attached }) => attached && names(device, text)),
+      text,
+    )
     if (held === undefined)
       throw new MediatorError(
         'DEVICE_UNKNOWN',
@@ -295,37 +418,83 @@ export class Lifecycle {
       )
     const outcome = this.#outcome(domain, dryRun, { revoked: [held.plan] })
     if (dryRun) return outcome
-    this.#recordRevoked(domain, [held.plan])
-    // Here first: from now on the guest is refused whatever the firmware does.
     held.attached = false
     if (!held.own) domain.devices = domain.devices.filter(each => each !== held)
-    await this.#regrant(domain)
-    await this.#hostChanged()
-    this.#save()
-    if (domain.agent.provenance !== 'virtual')
-      for (const { deviceId } of outcome.permissionCommands)
-        await this.#parts.firmware.setDevice(domain.agent.agentId, deviceId, false)
+    const kept = liveDevices(domain)
+    this.#records.revoked(domain, [held.plan], kept)
+    // Here first: from now on the guest is refused whatever the firmware does.
+    await pressOn([
+      () => this.#regrant(domain),
+      () => this.#holdersChanged(),
+      () => this.#save(),
+      () =>
+        this.#isTold(domain.agent)
+          ? this.#parts.firmware.denyAll(domain.agent.agentId, idsOnlyOf([held.plan], kept))
+          : undefined,
+    ])
     return outcome
   }
 
-  /** Writes the grants down, then tells the firmware, device by device. */
+  /** Denies what an earlier run may have left allowed. What cannot be denied is told by `undenied`; here it is refused. */
+  async #reconcile(agentId: number, live: readonly PlanDevice[]): Promise<void> {
+    const own = new Set(deviceIdsOf(live))
+    const others = [...this.#deviceIds].filter(id => !own.has(id))
+    await this.#parts.firmware.denyAll(agentId, others).catch(() => {})
+  }
+
+  /** Writes the grants down, then tells the firmware, device by device; what the domain is allowed already stays out of it. */
   async #grant(domain: Domain, devices: readonly PlanDevice[], undo: (step: Undo) => void): Promise<void> {
     const { firmware } = this.#parts
-    const { agentId, provenance } = domain.agent
-    this.#recordGranted(domain, devices)
-    undo(() => this.#recordRevoked(domain, devices))
-    if (provenance === 'virtual') return
-    for (const id of deviceIdsOf(devices)) {
-      // A refusal may come after the effect: it is undone all the same.
-      undo(async () => {
-        try {
-          await firmware.setDevice(agentId, id, false)
-        } catch (error) {
-          this.#quarantine(agentId, `device ${id} may still be allowed: ${errorText(error)}`)
-        }
-      })
-      await firmware.setDevice(agentId, id, true)
+    const { agentId } = domain.agent
+    const others = liveDevices(domain).filter(device => !devices.includes(device))
+    undo(() => this.#records.revoked(domain, devices, others))
+    this.#records.granted(domain, devices)
+    if (!this.#isTold(domain.agent)) return
+    for (const id of idsOnlyOf(devices, others)) {
+      // A refusal may come after the effect: it is undone all the same. What stays allowed is told by `undenied`.
+      undo(() => firmware.deny(agentId, id))
+      await firmware.allow(agentId, id)
     }
+  }
+
+  /** Takes the agent back: swept and free, or quarantined. */
+  async #vacate(domain: Domain): Promise<void> {
+    const { agentId, channel } = domain.agent
+    const unfit = this.#isReal(domain.agent)
+      ? await this.#parts.firmware.sweep(agentId, channel, this.#deviceIds)
+      : undefined
+    this.#leave(domain)
+    if (unfit !== undefined) this.#quarantine(agentId, unfit)
+  }
+
+  /** Lets go of the agent without looking what it may still do at the firmware. */
+  #leave(domain: Domain): void {
+    this.#records.released(domain)
+    this.#parts.roster.release(domain.agent.agentId)
+    this.#unproven.delete(domain.agent.agentId)
+  }
+
+  /** The agent for a new domain, looked at before it is given out. One that cannot be proven clean is quarantined. */
+  async #fit(pinned: number | undefined): Promise<AgentEntry> {
+    const { roster, firmware } = this.#parts
+    for (;;) {
+      const agent = roster.choose(pinned)
+      if (!this.#isReal(agent)) return agent
+      const unfit = await firmware.prepare(agent.agentId, agent.channel, this.#deviceIds)
+      if (unfit === undefined) return agent
+      this.#quarantine(agent.agentId, unfit)
+      this.#save()
+    }
+  }
+
+  /** Whether the firmware knows the agent: virtual ones are ours alone. */
+  #isReal({ provenance }: AgentEntry): boolean {
+    return provenance !== 'virtual'
+  }
+
+  /** Whether the firmware is told of the agent's devices. */
+  #isTold(agent: AgentEntry): boolean {
+    return this.#isReal(agent) && this.#parts.firmware.discovery.devicePermissions
   }
 
   #regrant(domain: Domain): Promise<void> {
@@ -334,23 +503,30 @@ export class Lifecycle {
   }
 
   /** Who holds what has changed: for the audit log's names, and for the relay, which counts holders. */
-  async #hostChanged(): Promise<void> {
-    this.#parts.audit.drain()
+  async #holdersChanged(): Promise<void> {
+    this.#records.settle()
     this.#holdings = new Holdings(this.#parts.host, this.domains)
     await this.#parts.relay.host(this.hostGrants())
   }
 
   async #transaction(domain: Domain, steps: (undo: (step: Undo) => void) => Promise<void>): Promise<void> {
-    await transaction(steps, fault => {
-      const text = `rolling back ${domain.spec.name}: ${errorText(fault)}`
-      this.#parts.log('error', text)
-      this.problems.set(`domain ${domain.spec.name}`, text)
-    })
+    try {
+      await transaction(steps, fault =>
+        this.#parts.log('error', `rolling back ${domain.spec.name}: ${errorText(fault)}`),
+      )
+    } catch (error) {
+      try {
+        this.#save() // what the rollback left: an agent in quarantine, or a file half changed
+      } catch {
+        // told by `problems`
+      }
+      throw error
+    }
   }
 
   /** The plan of all domains with this one added; of its problems, those that are this one's. */
-  #planned(host: DeviceTree, input: PlanInput): Pick<Plan, 'domains' | 'problems'> {
-    const whole = plan(host, [...this.domains.map(domain => domain.input), input])
+  #planned(input: PlanInput): Pick<Plan, 'domains' | 'problems'> {
+    const whole = plan(this.#parts.host, [...this.domains.map(domain => domain.input), input])
     const shared = whole.shared.filter(({ holders }) => holders.includes(input.name)).map(sharedText)
     return {
       domains: whole.domains,
@@ -362,55 +538,38 @@ export class Lifecycle {
     }
   }
 
+  /** What the domain would share if it had the device. */
+  #sharing(domain: Domain, held: HeldDevice): Plan['problems'] {
+    const others = domain.devices.filter(each => each !== held)
+    const then = { ...domain, devices: [...others, { ...held, attached: true }] }
+    const holdings = new Holdings(
+      this.#parts.host,
+      this.domains.map(each => (each === domain ? then : each)),
+    )
+    const problems = new Problems()
+    for (const { protocol, id } of resourcesOf([held.plan])) {
+      const holders = holdings.holders(protocol, id).map(holder => holder.domain)
+      if (holders.length > 1) problems.add('resource-shared', sharedText({ protocol, id, holders }))
+    }
+    return problems.list
+  }
+
   #quarantine(agentId: number, reason: string): void {
     this.#parts.roster.quarantine(agentId, reason)
+    this.#unproven.delete(agentId)
     this.#parts.log('error', `agent ${agentId} is quarantined: ${reason}`)
-    this.#record({ kind: 'quarantine', agentId, text: reason })
-  }
-
-  #refuseTwins(spec: DomainSpec): void {
-    for (const { spec: other } of this.domains) {
-      if (other.name === spec.name)
-        throw new MediatorError('DOMAIN_EXISTS', `there is a domain ${spec.name} already`)
-      if (spec.domid !== undefined && other.domid === spec.domid)
-        throw new MediatorError('DOMAIN_EXISTS', `domain ${other.name} has domid ${spec.domid} already`)
-      if (other.link.path === spec.link.path)
-        throw new MediatorError('SOCKET_PATH', `${spec.link.path} is ${other.name}'s socket`, {
-          path: spec.link.path,
-        })
-    }
-  }
-
-  /** One device, one domain; one SCMI device id, one domain: a grant to the one would be a grant of the other's resources. */
-  #refuseTaken(device: PlanDevice, name: string): void {
-    for (const other of this.domains) {
-      if (other.spec.name === name) continue
-      for (const theirs of liveDevices(other)) {
-        if (device.hostNode !== undefined && device.hostNode === theirs.hostNode)
-          throw new MediatorError('DEVICE_BUSY', `${device.hostNode} is ${other.spec.name}'s`)
-        if (devicePath(device) === theirs.hostNode)
-          throw new MediatorError('DEVICE_BUSY', `${devicePath(device)} is ${other.spec.name}'s`)
-        const id = device.deviceIds.find(each => theirs.deviceIds.includes(each))
-        if (id !== undefined)
-          throw new MediatorError(
-            'DEVICE_BUSY',
-            `SCMI device ${id} of ${devicePath(device)} is ${other.spec.name}'s (${devicePath(theirs)})`,
-          )
-      }
-    }
+    this.#records.quarantined(agentId, reason)
   }
 
   /** A device of the host's tree, by path, last part of the path, or SCMI device id. */
   #hostDevice(text: string): PlanDevice {
-    const found = planHostDevice(this.#parts.host, device => names(device, text))
-    if (found.length === 0)
+    const found = onlyOne(
+      planHostDevice(this.#parts.host, device => names(device, text)).map(device => ({ plan: device })),
+      text,
+    )
+    if (found === undefined)
       throw new MediatorError('DEVICE_UNKNOWN', `the host tree has no device ${text} that names SCMI`)
-    if (found.length > 1)
-      throw new MediatorError(
-        'DEVICE_UNKNOWN',
-        `${text} is ${found.map(devicePath).join(' and ')}: give the path`,
-      )
-    return found[0] as PlanDevice
+    return { ...found.plan, hostNode: found.plan.node }
   }
 
   #freeSlot(): number {
@@ -428,15 +587,14 @@ export class Lifecycle {
       problems?: Outcome['problems']
     },
   ): Outcome {
-    const { agentId, provenance } = domain.agent
-    const { granted = [], revoked = [] } = change
-    const told = this.#parts.firmware.discovery.devicePermissions && provenance !== 'virtual'
-    const kept = new Set(deviceIdsOf(liveDevices(domain).filter(device => !revoked.includes(device))))
-    const commands = (devices: readonly PlanDevice[], allow: boolean): PermissionCommand[] =>
-      told
-        ? deviceIdsOf(devices).flatMap(deviceId =>
-            !allow && kept.has(deviceId) ? [] : [{ agentId, deviceId, allow }],
-          )
+    const { agentId } = domain.agent
+    const { granted = [], revoked = [], problems = [] } = change
+    const others = liveDevices(domain).filter(
+      device => !granted.includes(device) && !revoked.includes(device),
+    )
+    const commands = (devices: readonly PlanDevice[], allow: boolean): Outcome['permissionCommands'] =>
+      this.#isTold(domain.agent)
+        ? idsOnlyOf(devices, others).map(deviceId => ({ agentId, deviceId, allow }))
         : []
     return {
       dryRun,
@@ -444,89 +602,63 @@ export class Lifecycle {
       agentId,
       permissionCommands: [...commands(granted, true), ...commands(revoked, false)],
       granted: resourcesOf(granted),
-      revoked: resourcesOf(revoked),
-      problems: change.problems ?? [],
+      revoked: resourcesOf(revoked, others),
+      problems,
     }
-  }
-
-  #who({ spec, agent }: Domain): Pick<AuditEntry, 'domain' | 'domid' | 'agentId'> {
-    return { ...tenantOf(spec), agentId: agent.agentId }
-  }
-
-  #recordGranted(domain: Domain, devices: readonly PlanDevice[]): void {
-    this.#recordDevices('grant', domain, devices)
-  }
-  #recordRevoked(domain: Domain, devices: readonly PlanDevice[]): void {
-    this.#recordDevices('revoke', domain, devices)
-  }
-
-  /** A record a resource, and one for a device that names none. */
-  #recordDevices(kind: 'grant' | 'revoke', domain: Domain, devices: readonly PlanDevice[]): void {
-    for (const device of devices) {
-      const about = {
-        kind,
-        ...this.#who(domain),
-        node: devicePath(device),
-        ...(device.deviceIds[0] === undefined ? {} : { device: device.deviceIds[0] }),
-      }
-      const resources = resourcesOf([device])
-      if (resources.length === 0) this.#record(about)
-      for (const { protocol, id, property } of resources) {
-        const resourceName = this.#parts.firmware.nameOf(protocol, id)
-        this.#record({
-          ...about,
-          protocol,
-          resource: id,
-          ...(resourceName === undefined ? {} : { resourceName }),
-          rule: property,
-        })
-      }
-    }
-  }
-
-  #record(entry: AuditEntry): void {
-    this.#parts.audit.append(entry)
   }
 
   #save(): void {
+    if (this.#memory === 'recovering') return
     const { journal, roster } = this.#parts
-    journal.save({
-      version: 1,
-      domains: this.domains.map(({ spec, agent, devices, addedAt }) => ({
-        name: spec.name,
-        ...(spec.domid === undefined ? {} : { domid: spec.domid }),
-        agentId: agent.agentId,
-        dtb: Buffer.from(spec.dtb).toString('base64'),
-        ...(spec.dtbPath === undefined ? {} : { dtbPath: spec.dtbPath }),
-        link: spec.link,
-        detached: devices
-          .filter(({ own, attached }) => own && !attached)
-          .map(({ plan: device }) => devicePath(device)),
-        attached: devices.filter(({ own }) => !own).map(({ plan: device }) => devicePath(device)),
-        addedAt,
-      })),
-      quarantined: roster
-        .list()
-        .flatMap(({ agentId, state, reason }) =>
-          state === 'quarantined' ? [{ agentId, reason: reason ?? '' }] : [],
-        ),
-    })
+    if (this.#memory === 'unread')
+      throw new MediatorError('STATE_CORRUPT', `${journal.path}: was not read, so it is not overwritten`, {
+        path: journal.path,
+      })
+    const quarantined = roster
+      .list()
+      .flatMap(({ agentId, state, reason = '' }) => (state === 'quarantined' ? [{ agentId, reason }] : []))
+    const lost = [...this.#lost.values()]
+    try {
+      journal.save({
+        version: 1,
+        domains: [...this.domains.map(savedDomain), ...lost.map(({ saved }) => saved)],
+        // The next start quarantines the agent of a domain again, if the domain does not come back.
+        quarantined: [
+          ...quarantined.filter(
+            ({ agentId }) => !lost.some(({ saved, holdsAgent }) => holdsAgent && saved.agentId === agentId),
+          ),
+          ...this.#absent,
+        ],
+        unproven: [...this.#unproven],
+        deviceIds: [...this.#deviceIds],
+      })
+      this.#problems.delete('journal')
+    } catch (error) {
+      this.#problems.set('journal', `a restart would bring back a former state: ${errorText(error)}`)
+      throw error
+    }
   }
 }
 
-const tenantOf = ({ name, domid }: DomainSpec): Tenant => ({
-  domain: name,
-  ...(domid === undefined ? {} : { domid }),
-})
+const nothing = { permissionCommands: [], granted: [], revoked: [], problems: [] }
 
-const specOf = ({ name, domid, agentId, dtb, dtbPath, link }: JournalDomain): DomainSpec => ({
-  name,
-  ...(domid === undefined ? {} : { domid }),
-  agentId,
-  dtb: Buffer.from(dtb, 'base64'),
-  ...(dtbPath === undefined ? {} : { dtbPath }),
-  link: link as DomainSpec['link'],
-})
+const hashOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+
+/** A domain whose removal did not get through has nothing that could be changed. */
+function refuseIdle({ spec, state }: Domain): void {
+  if (state !== 'running')
+    throw new MediatorError('DOMAIN_UNKNOWN', `${spec.name} is ${state}; remove it again`)
+}
+
+/** The one there is, or none. DEVICE_UNKNOWN when `text` is not enough to tell. */
+function onlyOne<T extends { readonly plan: PlanDevice }>(found: readonly T[], text: string): T | undefined {
+  if (found.length > 1)
+    throw new MediatorError(
+      'DEVICE_UNKNOWN',
+      `${text} is ${found.map(({ plan: device }) => device.node).join(' and ')}: give the path`,
+    )
+  return found[0]
+}
 
 /** The agents of a platform with too few: as many as there can be guests, all on the management channel. */
 export function virtualAgents(management: AgentEntry | { agentId: number; channel: number }): Roster {

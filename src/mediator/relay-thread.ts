@@ -17,6 +17,7 @@ export type ToRelay = { readonly id: number; readonly command: RelayCommand } | 
 /** Relay to main thread. */
 export type FromRelay =
   | { readonly ready: { readonly wakeFd: number } }
+  | { readonly failed: CarriedError }
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly error: CarriedError }
   | { readonly log: { readonly level: 'info' | 'warn' | 'error'; readonly text: string } }
@@ -39,6 +40,9 @@ export class RelayThread extends RelayCommands {
   readonly #waiting: Waiting
   #next = 1
   #stopping = false
+  #stopped: Promise<void> | undefined
+  /** The thread has ended: its descriptors are closed, and their numbers may be somebody else's. */
+  #gone = false
 
   private constructor(worker: Worker, wakeFd: number, waiting: Waiting) {
     super()
@@ -52,9 +56,11 @@ export class RelayThread extends RelayCommands {
     const worker = new Worker(options.program, { workerData: options.data })
     const waiting: Waiting = new Map()
     let thread: RelayThread | undefined
+    let death: Error | undefined
     const ready = new Promise<number>((resolve, reject) => {
       worker.on('message', (message: FromRelay) => {
         if ('ready' in message) resolve(message.ready.wakeFd)
+        else if ('failed' in message) reject(restored(message.failed))
         else if ('log' in message) options.log(message.log.level, message.log.text)
         else {
           const { id } = message
@@ -65,7 +71,10 @@ export class RelayThread extends RelayCommands {
         }
       })
       const died = (error: Error): void => {
+        if (death !== undefined) return
+        death = error
         reject(error)
+        if (thread !== undefined) thread.#gone = true
         for (const { reject: fail } of waiting.values()) fail(error)
         waiting.clear()
         if (thread !== undefined && !thread.#stopping) options.onDeath(error)
@@ -73,12 +82,17 @@ export class RelayThread extends RelayCommands {
       worker.on('error', died)
       worker.on('exit', code => died(new MediatorError('SYSTEM', `the relay thread ended with code ${code}`)))
     })
-    thread = new RelayThread(worker, await ready, waiting)
+    const wakeFd = await ready
+    if (death !== undefined) throw death
+    thread = new RelayThread(worker, wakeFd, waiting)
     return thread
   }
 
   protected execute(command: RelayCommand): Promise<unknown> {
-    if (this.#stopping) return Promise.reject(new MediatorError('SYSTEM', 'the relay is stopping'))
+    if (this.#stopping || this.#gone)
+      return Promise.reject(
+        new MediatorError('SYSTEM', `the relay ${this.#gone ? 'is gone' : 'is stopping'}`),
+      )
     const id = this.#next++
     const answer = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }))
     this.#post({ id, command })
@@ -86,8 +100,13 @@ export class RelayThread extends RelayCommands {
   }
 
   async stop(): Promise<void> {
-    if (this.#stopping) return
+    this.#stopped ??= this.#end()
+    await this.#stopped
+  }
+
+  async #end(): Promise<void> {
     this.#stopping = true
+    if (this.#gone) return
     const exit = once(this.#worker, 'exit')
     this.#post({ stop: true })
     await exit

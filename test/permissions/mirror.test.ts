@@ -1,9 +1,15 @@
 // src/permissions/mirror.ts: grants told to a real platform, and what its answers are taken for.
 import { describe, expect, test } from 'vitest'
-import { FirmwarePermissions, type Send } from '../../src/permissions/mirror.ts'
+import { enforcementOf, FirmwarePermissions, type Send } from '../../src/permissions/mirror.ts'
+import {
+  COMMS_ERROR,
+  DENIED,
+  INVALID_PARAMETERS,
+  NOT_FOUND,
+  NOT_SUPPORTED,
+  SUCCESS,
+} from '../../src/scmi/status.ts'
 import { example, hex } from '../platform/ask.ts'
-
-const COMMS_ERROR = -7
 
 function mirrored() {
   const asked = example()
@@ -71,26 +77,33 @@ describe('the probe acts on nothing', () => {
 
   test('an agent that has nothing is refused', async () => {
     const { platform, permissions, sent } = mirrored()
-    expect(await permissions.probe(1, 0x11, 'POWER_STATE_SET', 0x3_0001, value)).toBe('enforced')
+    expect(await permissions.probe(1, 0x11, 'POWER_STATE_SET', 0x3_0001, value)).toBe(DENIED)
     expect(sent).toEqual([`1 04440000${hex(0xffff_ffff, 0, 0xffff_ffff)}`])
     expect(platform.power.state(0)).toBe(0)
   })
 
   test('an agent that has everything is told of its flags, and nothing happens', async () => {
     const { platform, permissions } = mirrored()
-    expect(await permissions.probe(0, 0x11, 'POWER_STATE_SET', 0x3_0001, value)).toBe('not-enforced')
+    expect(await permissions.probe(0, 0x11, 'POWER_STATE_SET', 0x3_0001, value)).toBe(INVALID_PARAMETERS)
     expect(platform.power.state(0)).toBe(0)
   })
 
+  test('an answer that makes no sense is none', async () => {
+    const permissions = new FirmwarePermissions(answering(), 0, 0x2_0001)
+    expect(await permissions.probe(1, 0x11, 'POWER_STATE_SET', 0x3_0001, value)).toBe(COMMS_ERROR)
+  })
+
   test.each<[string, number[], string]>([
-    ['DENIED', [-3 >>> 0], 'enforced'],
-    ['INVALID_PARAMETERS', [-2 >>> 0], 'not-enforced'],
-    ['NOT_FOUND', [-4 >>> 0], 'unknown'],
-    ['NOT_SUPPORTED', [-1 >>> 0], 'unknown'],
-    ['SUCCESS, against the standard', [0], 'unknown'],
-    ['nothing that makes sense', [], 'unknown'],
-  ])('%s', async (_why, words, expected) => {
-    const permissions = new FirmwarePermissions(answering(...words), 0, 0x2_0001)
-    expect(await permissions.probe(1, 0x11, 'POWER_STATE_SET', 0x3_0001, value)).toBe(expected)
+    ['DENIED', [DENIED], 'enforced'],
+    ['DENIED for all', [DENIED, DENIED], 'enforced'],
+    ['DENIED for some: the rest may be looked at by its flags', [DENIED, INVALID_PARAMETERS], 'unknown'],
+    ['INVALID_PARAMETERS: the flags were looked at first, or only', [INVALID_PARAMETERS], 'unknown'],
+    ['NOT_FOUND', [NOT_FOUND], 'unknown'],
+    ['NOT_SUPPORTED', [NOT_SUPPORTED], 'unknown'],
+    ['SUCCESS: taken from whom nothing was granted', [SUCCESS], 'not-enforced'],
+    ['SUCCESS for one', [DENIED, SUCCESS, DENIED], 'not-enforced'],
+    ['nothing was asked', [], 'unknown'],
+  ])('%s', (_why, statuses, expected) => {
+    expect(enforcementOf(statuses)).toBe(expected)
   })
 })
