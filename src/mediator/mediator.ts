@@ -111,7 +111,7 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     const { header, plan, resource, epoch } = transfer
     const at = tableIndex(header)
     let status = transfer.ints[1] as number
-    this.admission.settle(transfer, guest, status)
+    if (plan !== 0) this.admission.settle(transfer, guest, status)
     if (status !== SUCCESS)
       transfer.length = 8 // nothing that follows an error is for a guest to see
     else if (conceal(this.rules, guest.grants, wayBack, transfer, at))

@@ -1,4 +1,5 @@
 // What the mediator writes into the audit ring, and when it refuses because it could not.
+import { fc, test as property } from '@fast-check/vitest'
 import { afterEach, describe, expect, test } from 'vitest'
 import {
   GRANTED,
@@ -10,6 +11,7 @@ import {
 } from '../../src/permissions/reasons.ts'
 import { DelayingLink } from './delaying-link.ts'
 import { frameOf, headerWord, Machine, type MachineOptions, type MemoryGuest, statusOf } from './machine.ts'
+import { anyFrame } from './traffic.ts'
 
 const DENIED = -3
 const BUSY = -6
@@ -244,4 +246,31 @@ test('records carry the tenant', () => {
     lost: () => {},
   })
   expect(seen).toEqual([[0, 1, 2]])
+})
+
+property.prop([fc.array(fc.tuple(anyFrame, fc.boolean()), { minLength: 1, maxLength: 80 })], {
+  seed: 21,
+  numRuns: 40,
+})('every control that the platform received of a guest has its record, however small the ring', traffic => {
+  const { machine, a } = machineOf({ recordsPerGuest: 4 })
+  const controls = new Set([
+    0x1104, 0x1305, 0x1307, 0x1405, 0x1407, 0x140d, 0x1505, 0x150a, 0x1604, 0x1705, 0x1707,
+  ])
+  machine.takeTapped()
+  const received: number[] = []
+  const recorded: number[] = []
+  const look = () => {
+    for (const { words } of machine.takeTapped()) {
+      const header = words[0] as number
+      const message = (((header >>> 10) & 0xff) << 8) | (header & 0xff)
+      if (controls.has(message)) received.push(message)
+    }
+    for (const { decision, message } of machine.records()) if (decision === 'allowed') recorded.push(message)
+  }
+  for (const [frame, drain] of traffic) {
+    a.ask(frame)
+    if (drain) look()
+  }
+  look()
+  expect(recorded).toEqual(received)
 })
