@@ -2,6 +2,8 @@
 // of them reach. It decides nothing, it tells.
 import { type HostDevice, hostDevices } from '../dt/devices.ts'
 import type { DeviceNode, DeviceTree } from '../dt/fdt.ts'
+import { protocolOf } from '../scmi/protocols.ts'
+import type { AnyMessage } from '../scmi/schema.ts'
 import type { Problems } from './plan-problems.ts'
 import { type Holder, hostName, type PlanInput, type SharedResource } from './plan-shape.ts'
 
@@ -150,8 +152,10 @@ function checkDeviceIds(holders: readonly Holder[], hosts: readonly HostDevice[]
   }
   for (const holder of holders)
     for (const { passed, holdings } of holder.devices)
-      for (const { id } of holdings.deviceIds) {
-        if (passed.hostNode !== undefined) claim(id, passed.hostNode.path)
+      for (const { id, node, inherited } of holdings.deviceIds) {
+        if (inherited) claim(id, node.path)
+        else if (passed.hostNode !== undefined)
+          claim(id, passed.hostNode.path + node.path.slice(passed.node.path.length))
         const other = owners.get(id)
         if (other === undefined) owners.set(id, holder)
         else if (other !== holder) {
@@ -203,5 +207,14 @@ export function sharedResources(
 }
 
 /** What a shared resource means, in a sentence. */
-export const sharedText = ({ protocol, id, holders }: SharedResource): string =>
-  `resource ${id} of protocol 0x${protocol.toString(16)} is reached by ${holders.join(' and ')}: their votes decide`
+export function sharedText({ protocol, id, holders }: SharedResource): string {
+  const known = protocolOf(protocol)
+  const what =
+    known === undefined ? `resource ${id} of protocol 0x${protocol.toString(16)}` : `${known.key} ${id}`
+  const messages = Object.values<AnyMessage>(known?.messages ?? {})
+  const owner = holders.includes(hostName) ? `${hostName}'s` : "the first one's"
+  const rule = messages.some(({ votes }) => votes !== undefined)
+    ? 'their votes decide'
+    : `it is ${owner} to set, DENIED to the others`
+  return `${what} is reached by ${holders.join(' and ')}: ${rule}`
+}

@@ -321,7 +321,7 @@ describe('problems', () => {
       'resource-shared',
       {
         severity: 'warning',
-        text: 'resource 2 of protocol 0x14 is reached by x and Dom0: their votes decide',
+        text: 'clock 2 is reached by x and Dom0: their votes decide',
       },
     ],
     [
@@ -371,6 +371,54 @@ describe('problems', () => {
       ['error', 'overlay-unresolved', 'x'],
       ['error', 'passthrough-missing', 'z'],
     ])
+  })
+
+  test.each<[string, readonly PlanInput[], string]>([
+    [
+      'between guests, a setting is whose it is first',
+      [
+        domain('x', { d: { scmi_devid: 1, resets: [0x16, 3] } }),
+        domain('y', { d: { scmi_devid: 2, resets: [0x16, 3] } }),
+      ],
+      "reset 3 is reached by x and y: it is the first one's to set, DENIED to the others",
+    ],
+    [
+      'what the host uses is the host’s to set',
+      [domain('x', { d: { scmi_devid: 1, resets: [0x16, 4] } })],
+      "reset 4 is reached by x and Dom0: it is Dom0's to set, DENIED to the others",
+    ],
+    [
+      'a protocol without a name here goes by its number',
+      [
+        domain('x', { d: { scmi_devid: 1, clocks: [0x90, 5] } }),
+        domain('y', { d: { scmi_devid: 2, clocks: [0x90, 5] } }),
+      ],
+      "resource 5 of protocol 0x90 is reached by x and y: it is the first one's to set, DENIED to the others",
+    ],
+  ])('a resource without votes: %s', (_, inputs, text) => {
+    const more: Node = {
+      ...scmi,
+      'protocol@16': { reg: 0x16, phandle: 0x16, '#reset-cells': 1 },
+      'protocol@90': { reg: 0x90, phandle: 0x90, '#clock-cells': 1 },
+    }
+    const withMore = tree({ firmware: { scmi: more }, k: { scmi_devid: 9, resets: [0x16, 4] } }, 'host.dtb')
+    const { problems } = plan(withMore, inputs)
+    expect(problems.filter(({ code }) => code === 'resource-shared').map(each => each.text)).toEqual([text])
+  })
+
+  test('an id of a node below a passed-through one stands on one host node, whoever names it', () => {
+    const nested = tree(
+      {
+        firmware: { scmi },
+        bus: { scmi_devid: 1, clocks: [0x14, 1], chip: { scmi_devid: 2, clocks: [0x14, 2] } },
+      },
+      'host.dtb',
+    )
+    for (const chip of [{}, { chip: { scmi_devid: 2 } }]) {
+      const { domains, problems } = plan(nested, [domain('x', { d: { 'xen,path': '/bus', ...chip } })])
+      expect(domains[0]?.devices[0]?.deviceIds).toEqual([1, 2])
+      expect(problems).toEqual([])
+    }
   })
 
   test('what is wrong in the host’s own nodes is a warning that names Dom0', () => {
