@@ -1,5 +1,5 @@
 // The one rule for where the daemon's directories and its control socket are; scmid and scmictl both ask here.
-import { lstatSync, mkdirSync, mkdtempSync, type Stats } from 'node:fs'
+import { lstatSync, mkdirSync, mkdtempSync, type Stats, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { errorText, MediatorError } from '../errors.ts'
 import { type Environment, readEnvironment } from './environment.ts'
@@ -67,8 +67,24 @@ export function privateDirectories(environment: Environment = readEnvironment())
  */
 export function prepareDirectories(wanted: Directories, environment: Environment = readEnvironment()): void {
   for (const path of [wanted.run, wanted.state, wanted.log]) {
-    system('mkdir', path, () => mkdirSync(path, { recursive: true, mode: 0o700 }))
+    system('mkdir', path, () => makeDirectory(path))
     checkDirectory(path, wanted.private, environment)
+  }
+}
+
+/**
+ * Makes a directory and the missing ones above it. Not by mkdir's own `recursive`: where a file system says ENOENT below
+ * a directory that is there, as /proc does, Node 20 tries for ever.
+ */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST' && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return
+    if (code !== 'ENOENT' || lstatSync(dirname(path), { throwIfNoEntry: false }) !== undefined) throw error
+    makeDirectory(dirname(path))
+    mkdirSync(path, { mode: 0o700 })
   }
 }
 

@@ -133,6 +133,13 @@ describe('making them', () => {
     expect(existsSync(one.log)).toBe(true)
   })
 
+  test('where nothing can be made, as in /proc, it says so and returns', () => {
+    const run = '/proc/scmid-test/run'
+    const error = refusal(() => prepareDirectories({ run, state: run, log: run, private: true }, mine()))
+    expect([error.code, error.path]).toEqual(['SYSTEM', run])
+    expect(error.message).toMatch(/^\/proc\/scmid-test\/run: mkdir failed: /)
+  })
+
   test.each<[string, (path: string) => void, boolean, RegExp]>([
     [
       'a symbolic link, even to a directory of ours',
