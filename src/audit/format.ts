@@ -1,7 +1,8 @@
 // One line of text for people from one audit record: time domain message resource decision rule. No colours, no columns.
+import { protocolOf } from '../scmi/protocols.ts'
 import type { AuditRecord } from './record.ts'
 
-/** As in `2026-01-31T12:00:00.000001Z guest-a CLOCK_RATE_SET clock 7 (avb) denied x3 by not granted [/soc/avb]`. */
+/** As in `2026-01-31T12:00:00.000001Z guest-a CLOCK_RATE_SET clock 7 (avb) denied x3: not granted [/soc/avb]`. */
 export function formatRecord(record: AuditRecord): string {
   const parts = [record.time, record.domain ?? '-']
   parts.push(record.kind === 'message' ? (record.message ?? 'message') : record.kind)
@@ -11,7 +12,9 @@ export function formatRecord(record: AuditRecord): string {
   }
   if (record.device !== undefined) parts.push(`device ${record.device}`)
   if (record.resource !== undefined) {
-    const what = record.protocolName ?? (record.protocol === undefined ? 'resource' : hex(record.protocol))
+    const { protocol } = record
+    const known = record.protocolName ?? (protocol === undefined ? 'resource' : protocolOf(protocol)?.key)
+    const what = known ?? hex(protocol ?? 0)
     parts.push(
       `${what} ${record.resource}${record.resourceName === undefined ? '' : ` (${record.resourceName})`}`,
     )
@@ -23,9 +26,11 @@ export function formatRecord(record: AuditRecord): string {
   if (record.repeated !== undefined) parts.push(`x${record.repeated}`)
   if (record.status !== undefined && (record.status !== 0 || record.kind !== 'message'))
     parts.push(record.statusName ?? `status ${record.status}`)
-  if (record.rule !== undefined) parts.push(`by ${record.rule}`)
-  if (record.node !== undefined) parts.push(`[${record.node}]`)
-  return printable(parts.join(' ') + (record.text === undefined ? '' : `: ${record.text}`))
+  // A message's rule is a sentence, a grant's the property it stems from.
+  let line = parts.join(' ')
+  if (record.rule !== undefined) line += record.kind === 'message' ? `: ${record.rule}` : ` by ${record.rule}`
+  if (record.node !== undefined && !record.rule?.split(' ').includes(record.node)) line += ` [${record.node}]`
+  return printable(record.text === undefined ? line : `${line}: ${record.text}`)
 }
 
 const hex = (value: number): string => `0x${value.toString(16)}`

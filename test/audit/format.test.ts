@@ -24,7 +24,35 @@ test.each<[Omit<AuditRecord, keyof typeof base>, string]>([
       statusName: 'DENIED',
       repeated: 3,
     },
-    'guest-a CLOCK_RATE_SET clock 7 (avb) rate=24000000 denied x3 DENIED by not granted [/soc/avb@e6800000]',
+    'guest-a CLOCK_RATE_SET clock 7 (avb) rate=24000000 denied x3 DENIED: not granted [/soc/avb@e6800000]',
+  ],
+  [
+    {
+      kind: 'message',
+      domain: 'guest-a',
+      protocol: 0x11,
+      message: 'POWER_STATE_SET',
+      resource: 0,
+      decision: 'allowed',
+      rule: 'granted by /soc/avb',
+      node: '/soc/avb',
+      status: 0,
+    },
+    'guest-a POWER_STATE_SET power 0 allowed: granted by /soc/avb',
+  ],
+  [
+    {
+      kind: 'grant',
+      domain: 'guest-a',
+      agentId: 2,
+      device: 0,
+      protocol: 0x14,
+      resource: 3,
+      resourceName: 'sd0',
+      rule: 'clocks[0]',
+      node: '/soc/mmc',
+    },
+    'guest-a grant agent 2 device 0 clock 3 (sd0) by clocks[0] [/soc/mmc]',
   ],
   [
     {
