@@ -5,7 +5,7 @@ import { formatRecord } from '../audit/format.ts'
 import { type AuditFilter, lastRecords, parseWhen, queryAudit } from '../audit/query.ts'
 import type { AuditRecord } from '../audit/record.ts'
 import { verifyAudit } from '../audit/verify.ts'
-import { auditLog, directories } from '../config/paths.ts'
+import { auditBeside } from '../config/paths.ts'
 import { errorText, MediatorError } from '../errors.ts'
 import type { AuditState } from '../lifecycle/views.ts'
 import { type CommandSpec, type Context, integer, oneOf, UsageError } from './command.ts'
@@ -27,7 +27,7 @@ export const audit: CommandSpec<AuditOptions> = {
   usage: '[list|verify] [options] [FILE]',
   summary: 'Print the audit log, follow it, or verify that it is whole.',
   details: [
-    'The log is FILE, else the one that the daemon says it writes, else the one in the usual directory. Rotated files beside it belong to it.',
+    'The log is FILE, else the one that the daemon says it writes, else, without a daemon, the one that belongs to its socket. Rotated files beside it belong to it.',
     'audit list (or audit alone) prints records, oldest first. With --json it prints one list, with -f and --json a record a line.',
     'audit verify checks the chain of hashes. Exit code 0: whole. 1: broken, told with file and line.',
   ],
@@ -84,11 +84,12 @@ type Located = { readonly path: string; readonly head?: AuditState['head'] }
 /** The log: as given; else the daemon's, once it has written all it knows; else the usual. */
 async function locate({ client }: Context, file: string | undefined): Promise<Located> {
   if (file !== undefined) return { path: file }
+  const daemon = client()
   try {
-    return await client().flushAudit()
+    return await daemon.flushAudit()
   } catch (error) {
     if (error instanceof MediatorError && error.code === 'DAEMON_UNREACHABLE')
-      return { path: auditLog(directories()) }
+      return { path: auditBeside(daemon.socket) }
     throw error
   }
 }
@@ -99,7 +100,7 @@ async function verify(context: Context, file: string | undefined): Promise<numbe
   const found = await verifyAudit(path, head === undefined ? {} : { expected: head })
   out.document(found, () => {
     if (found.chain === 'ok') {
-      const first = found.first > 1 ? `, from record ${found.first} on: older files were removed` : ''
+      const first = found.first > 1 ? `, from record ${found.first} on: what came before is not here` : ''
       out.line(`${found.path}: ${found.records} records, the chain is whole${first}`)
     } else {
       out.line(`${found.path}:${found.line ?? '?'}: ${found.text ?? 'does not hold'}`)

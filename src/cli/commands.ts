@@ -5,7 +5,7 @@ import { bashCompletion } from './completion.ts'
 import { decode } from './decode-command.ts'
 import { deviceAttach, deviceDetach, domainAdd, domainRemove } from './domain-commands.ts'
 import { commandHelp, programHelp } from './help.ts'
-import { lookup, unknownText } from './lookup.ts'
+import { lookup, tellUnknown } from './lookup.ts'
 import { planCommand } from './plan-command.ts'
 import { agentList, deviceList, info, list, status } from './show-commands.ts'
 
@@ -29,7 +29,7 @@ const help: CommandSpec = {
     }
     const result = lookup(commands, word)
     if (result.found === undefined) {
-      out.warn(unknownText(word, result.candidates))
+      tellUnknown(word, result.candidates, out)
       return 1
     }
     const { found } = result

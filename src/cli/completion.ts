@@ -28,11 +28,13 @@ const valueFlags = (commands: readonly CommandSpec[]): string[] => [
 export function bashCompletion(commands: readonly CommandSpec[]): string {
   const cases = commands.map(command => {
     const domain = /[<[]Domain[>\]]/.test(synopsis(command)) ? 'domains=1' : 'domains='
-    return `    ${command.name}) words='${flags(command.options)}'; ${domain} ;;`
+    const words = `${flags(command.options)}${command.modifies ? ' -N' : ''}`
+    const actions = /\[([a-z]+(?:\|[a-z]+)+)\]/.exec(synopsis(command))?.[1]?.replaceAll('|', ' ') ?? ''
+    return `    ${command.name}) words='${words}'; ${domain}; actions='${actions}' ;;`
   })
   return `# bash completion for scmictl; source it: source <(scmictl completion)
 _scmictl() {
-  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} command= words= domains= i
+  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} command= words= domains= actions= i
   case $prev in
     ${fileFlags(commands).join('|')}) COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --domain) COMPREPLY=($(compgen -W "$(scmictl list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur")); return ;;
@@ -54,13 +56,13 @@ ${cases.join('\n')}
     *) return ;;
   esac
   if [[ $cur == -* ]]; then
-    COMPREPLY=($(compgen -W "$words ${flags(globalOptions)}" -- "$cur"))
+    COMPREPLY=($(compgen -W "$words ${flags(globalOptions.filter(({ flags: each }) => !each.startsWith('-N')))}" -- "$cur"))
   elif [[ $command == help ]]; then
     COMPREPLY=($(compgen -W '${commands.map(({ name }) => name).join(' ')}' -- "$cur"))
   elif [[ -n $domains ]]; then
     COMPREPLY=($(compgen -W "$(scmictl list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur"))
   else
-    COMPREPLY=($(compgen -f -- "$cur"))
+    COMPREPLY=($(compgen -W "$actions" -- "$cur") $(compgen -f -- "$cur"))
   fi
 }
 complete -F _scmictl scmictl

@@ -1,5 +1,6 @@
-// A command by its name or by any part of it that begins only that one, as xl's cmdtable_lookup. Pure.
+// A command by its name or by any part of it that begins only that one, as xl's cmdtable_lookup.
 import type { CommandSpec } from './command.ts'
+import type { Output } from './output.ts'
 
 export type Lookup =
   | { readonly found: CommandSpec }
@@ -16,9 +17,12 @@ export function lookup(commands: readonly CommandSpec[], word: string): Lookup {
   return { found: undefined, candidates: matching.map(command => command.name) }
 }
 
-/** Why `word` is no command. */
-export function unknownText(word: string, candidates: readonly string[]): string {
-  return candidates.length === 0
-    ? `scmictl: '${word}': command not implemented; see 'scmictl help'`
-    : `scmictl: '${word}' may mean ${candidates.join(', ')}`
+/** Tells that no one command is meant: what it may mean, or where the list is. */
+export function tellUnknown(word: string, candidates: readonly string[], out: Output): void {
+  const text =
+    candidates.length === 0
+      ? `'${word}': command not implemented; see 'scmictl help'`
+      : `'${word}' may mean ${candidates.join(', ')}`
+  out.warn(`scmictl: ${text}`)
+  if (out.json) out.data({ error: { code: 'NOT_SUPPORTED', text } })
 }

@@ -77,11 +77,16 @@ export class Output {
     this.#options.stderr.write(`${printable(text)}\n`)
   }
 
-  /** A table: fixed-width columns with a header, as xl prints them. */
+  /** A table with a header: columns as wide as xl's, wider where a cell is longer. */
   table<T>(rows: readonly T[], columns: readonly Column<T>[]): void {
-    const lines = [columns.map(column => pad(column.title, column)).join(' ')]
-    for (const row of rows)
-      lines.push(columns.map(column => this.mark(pad(cell(column.of(row)), column))).join(' '))
+    const cells = rows.map(row => columns.map(column => cell(column.of(row))))
+    const padded = columns.map((column, at) => {
+      const width = cells.reduce((most, each) => Math.max(most, each[at]?.length ?? 0), column.width)
+      return (text: string) => (column.right === true ? text.padStart(width) : text.padEnd(width))
+    })
+    const lines = [columns.map(({ title }, at) => padded[at]?.(title)).join(' ')]
+    for (const row of cells)
+      lines.push(row.map((text, at) => this.mark(padded[at]?.(text) ?? text)).join(' '))
     for (const line of lines) this.#options.stdout.write(`${line.trimEnd()}\n`)
   }
 
@@ -92,10 +97,10 @@ export class Output {
   }
 }
 
-/** A column; text to the left, numbers to the right. A cell that is too long pushes the rest, as printf does. */
+/** A column; text to the left, numbers to the right. */
 export interface Column<T> {
   readonly title: string
-  /** Characters. */
+  /** At least so many characters. */
   readonly width: number
   readonly right?: true
   readonly of: (row: T) => string | number | undefined
@@ -104,9 +109,6 @@ export interface Column<T> {
 /** What is not there is `-`. */
 const cell = (value: string | number | undefined): string =>
   value === undefined || value === '' ? '-' : printable(String(value)).replaceAll('\n', ' ')
-
-const pad = <T>(text: string, { width, right }: Column<T>): string =>
-  right === true ? text.padStart(width) : text.padEnd(width)
 
 /** Names come from guests and firmware: nothing in them may reach the terminal as a command. */
 export function printable(text: string): string {

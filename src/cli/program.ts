@@ -6,7 +6,7 @@ import { ControlClient } from './client.ts'
 import { type CommandSpec, type Context, UsageError } from './command.ts'
 import { commands } from './commands.ts'
 import { commandHelp, programHelp, programUsage, usageLine } from './help.ts'
-import { lookup, unknownText } from './lookup.ts'
+import { lookup, tellUnknown } from './lookup.ts'
 import { Output, type OutputOptions } from './output.ts'
 import { type GivenGlobals, parseCommand, parseLeading } from './parse.ts'
 
@@ -37,7 +37,8 @@ export async function runScmictl(argv: readonly string[], world: World): Promise
     }
     const result = lookup(commands, word)
     if (result.found === undefined) {
-      out.warn(unknownText(word, result.candidates))
+      out.json ||= words.includes('--json')
+      tellUnknown(word, result.candidates, out)
       return 1
     }
     command = result.found

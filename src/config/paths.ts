@@ -130,6 +130,13 @@ export const controlSocket = (where: Pick<Directories, 'run'>): string =>
 /** The audit log. */
 export const auditLog = (where: Pick<Directories, 'log'>): string => join(where.log, auditName)
 
+/** Where the audit log of the daemon at `socket` is, as far as the rule tells: a run directory of its own holds it. */
+export function auditBeside(socket: string, environment: Environment = readEnvironment()): string {
+  const usual = directories({}, environment)
+  const run = dirname(socket)
+  return auditLog(run === usual.run ? usual : { log: join(run, 'log') })
+}
+
 /**
  * The socket a client connects to: `override` as given, else the rule's. A run directory that is there but is not
  * ours is refused, so that nobody can play the daemon; one that is missing is left for the connection to tell.

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -116,6 +116,25 @@ test('no such log is an error', async () => {
       code: 1,
       stderr: `scmictl: ${missing}: no such audit log\n`,
     })
+})
+
+test('without a file and a daemon it is the one beside the socket', async () => {
+  mkdirSync(join(folder, 'log'))
+  renameSync(path, join(folder, 'log', 'audit.jsonl'))
+  const { code, stdout } = await scmictl(['audit', 'verify'], { socket: join(folder, 'scmid.sock') })
+  expect([code, stdout]).toEqual([
+    0,
+    `${join(folder, 'log', 'audit.jsonl')}: 6 records, the chain is whole\n`,
+  ])
+})
+
+test('a log that begins later says so', async () => {
+  writeFileSync(path, readFileSync(path, 'utf8').split('\n').slice(2).join('\n'))
+  const { code, stdout } = await scmictl(['audit', 'verify', path])
+  expect(code).toBe(0)
+  expect(stdout).toBe(
+    `${path}: 4 records, the chain is whole, from record 3 on: what came before is not here\n`,
+  )
 })
 
 test('without a file it is the one that the daemon writes; a number is a domid', async () => {

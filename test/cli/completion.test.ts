@@ -34,6 +34,9 @@ test.runIf(hasBash).each<[string[], string[]]>([
     ['guest-a', 'guest-b'],
   ],
   [['audit', '--since', ''], []],
+  [['audit', 'veri'], ['verify']],
+  [['domain-remove', '-N'], ['-N']],
+  [['list', '-N'], []],
   [['domain-add', 'x', '--dtb', '/proc/self/exe'], ['/proc/self/exe']],
   [['nosuch', '-'], []],
 ])('%j offers %j', (words, expected) => {

@@ -1,6 +1,6 @@
 // scmictl as a process of its own: what only a process has, exit codes, streams, pipes and signals.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -84,6 +84,18 @@ test.concurrent('a reader that leaves is no error', async () => {
   child.stdin?.end('00400000\n'.repeat(20_000))
   const code = await new Promise(resolve => child.on('close', resolve))
   expect([code, stderr]).toEqual([0, ''])
+})
+
+test.runIf(existsSync('/dev/full'))('a full disk is told in one line', async () => {
+  const full = openSync('/dev/full', 'w')
+  const child = spawn(process.execPath, ['--import', 'tsx', program, 'help'], {
+    stdio: ['ignore', full, 'pipe'],
+  })
+  closeSync(full)
+  let stderr = ''
+  child.stderr?.setEncoding('utf8').on('data', chunk => (stderr += chunk))
+  const code = await new Promise(resolve => child.on('close', resolve))
+  expect([code, stderr]).toEqual([1, 'scmictl: output: ENOSPC: no space left on device, write\n'])
 })
 
 test.concurrent('audit -f prints what is there, then what comes, each once', async () => {

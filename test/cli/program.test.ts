@@ -95,6 +95,20 @@ describe('names of commands', () => {
     })
   })
 
+  test.each([[['--json', 'nosuch']], [['nosuch', '--json']]])(
+    'an unknown one with --json is a document too: %j',
+    async args => {
+      const { code, stdout } = await scmictl(args)
+      expect(code).toBe(1)
+      expect(JSON.parse(stdout)).toEqual({
+        error: {
+          code: 'NOT_SUPPORTED',
+          text: "'nosuch': command not implemented; see 'scmictl help'",
+        },
+      })
+    },
+  )
+
   test('an ambiguous one lists what it may mean', async () => {
     expect(await ask('d')).toMatchObject({
       code: 1,
@@ -343,6 +357,14 @@ describe('what is shown', () => {
     const { stdout } = await ask(...args, '--json')
     expect(() => JSON.parse(stdout)).not.toThrow()
     expect(stdout.indexOf('\n')).toBe(stdout.length - 1)
+  })
+
+  test('a long name widens its column for all', async () => {
+    const name = 'a-name-that-is-longer-than-the-column-of-xl'
+    await ask('domain-add', name, '--dtb', tree, '--trap-socket', '/run/b.sock')
+    const lines = (await ask('list')).stdout.trimEnd().split('\n')
+    expect(lines.map(line => line.length)).toEqual([lines[0]?.length, lines[0]?.length, lines[0]?.length])
+    expect(lines[2]).toContain(`${name}     -     `)
   })
 
   test('names from elsewhere cannot speak to the terminal', async () => {

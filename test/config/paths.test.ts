@@ -14,6 +14,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Environment, readEnvironment } from '../../src/config/environment.ts'
 import {
+  auditBeside,
   auditLog,
   checkDirectory,
   checkSocketPath,
@@ -201,6 +202,14 @@ describe('making them', () => {
     chmodSync(parent, 0o1777)
     expect(check).not.toThrow()
   })
+})
+
+test.each<[string, Partial<Environment>, string, string]>([
+  ["root's", { uid: 0 }, '/run/scmid/scmid.sock', '/var/log/scmid/audit.jsonl'],
+  ["a user's", {}, '/tmp/scmid-1000/scmid.sock', '/tmp/scmid-1000/log/audit.jsonl'],
+  ['a run directory of its own', { uid: 0 }, '/tmp/x/scmid.sock', '/tmp/x/log/audit.jsonl'],
+])('the audit log of the daemon at a socket: %s', (_, parts, socket, expected) => {
+  expect(auditBeside(socket, environment(parts))).toBe(expected)
 })
 
 describe('the control socket', () => {
