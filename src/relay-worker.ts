@@ -72,7 +72,7 @@ function makeFirmware(handler: FirmwareHandler): FirmwareLink {
 function embedded(platform: string, handler: FirmwareHandler): FirmwareLink {
   const config = loadPlatform(platform)
   const channels =
-    config.channels ?? config.agents.map(({ id }) => ({ agent: id, maxMessageBytes, p2a: false }))
+    config.channels ?? config.agents.map(({ id }) => ({ agent: id, maxMessageBytes, p2a: true }))
   const wide = channels.map(each => ({
     ...each,
     maxMessageBytes: Math.max(each.maxMessageBytes, maxMessageBytes),

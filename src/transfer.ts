@@ -45,6 +45,8 @@ export class Transfer {
   failed = 0
   /** The exchange that this one is a part of. */
   parent: Transfer | undefined = undefined
+  /** Not 0: a delayed response will follow a SUCCESS; what it is for, as whoever sends the command knows it. */
+  tag = 0
   /** Which set of grants it was judged by. */
   epoch = 0
   /** Monotonic time of arrival, microseconds, modulo 2^32, signed. */

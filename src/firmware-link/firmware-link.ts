@@ -8,8 +8,13 @@ export interface FirmwareHandler {
    * message and token) and with the agent's own header restored. COMMS_ERROR alone when the platform was silent.
    */
   complete(transfer: Transfer): void
-  /** A delayed response (type 2) or a notification (type 3) that came on `channel`. Copy what must outlive the call. */
+  /** A notification (type 3) that came on `channel`; not looked at yet. Copy what must outlive the call. */
   arrived(channel: number, frame: Uint8Array, length: number): void
+  /**
+   * The delayed response to a command that was sent with this `tag`, the agent's own token in its header. `length` 0:
+   * it never came, and is not waited for any more.
+   */
+  delayed(tag: number, frame: Uint8Array, length: number): void
   /**
    * The connection of `channel` is back after it was lost. Behind it may be a platform that has forgotten everything:
    * permissions, subscriptions, negotiated versions. Not called for the first connection.

@@ -3,6 +3,7 @@ import { base } from '../scmi/base.ts'
 import { NEGOTIATE_PROTOCOL_VERSION, PROTOCOL_VERSION } from '../scmi/common.ts'
 import {
   COMMAND,
+  DELAYED_RESPONSE,
   messageId,
   messageType,
   protocolId,
@@ -42,11 +43,17 @@ export interface PendingCounters {
   unknown: number
   /** Answers that matched, with a length or status that is no answer: COMMS_ERROR to the agent. */
   malformed: number
+  /** Delayed responses that were promised and never came. */
+  forsaken: number
 }
 
 const FREE = 0
 const WAITING = 1
 const QUARANTINED = 2
+/** Answered, and a delayed response is still to come under the same token. */
+const PROMISED = 3
+/** Header bits 9:8. */
+const typeBits = 0x300
 const none = -1
 /** Instead of a negotiated version's index: none was negotiated; or one was, and may no longer hold. */
 const asPresented = -1
@@ -64,7 +71,7 @@ const baseId = base.id
  * message. Times are monotonic microseconds modulo 2^32.
  */
 export class Pending {
-  readonly counters: PendingCounters = { expired: 0, late: 0, unknown: 0, malformed: 0 }
+  readonly counters: PendingCounters = { expired: 0, late: 0, unknown: 0, malformed: 0, forsaken: 0 }
   readonly #channels: number
   readonly #maxInFlight: number
   readonly #timeout: number
@@ -78,11 +85,14 @@ export class Pending {
   /** First word of the payload: the version that a NEGOTIATE asks for. */
   readonly #argument: Uint32Array
   readonly #due: Int32Array
-  /** Slots in order of deadline: first those waiting, and apart from them those in quarantine. */
+  /** What the command's sender calls its delayed response, 0 for none; and the agent's own header word. */
+  readonly #tag: Int32Array
+  readonly #agentHeader: Int32Array
+  /** Slots in order of deadline, a list for each state. */
   readonly #next: Int32Array
   readonly #previous: Int32Array
-  readonly #head = Int32Array.of(none, none, none)
-  readonly #tail = Int32Array.of(none, none, none)
+  readonly #head = Int32Array.of(none, none, none, none)
+  readonly #tail = Int32Array.of(none, none, none, none)
   /** Free tokens of each channel, a ring: the one that rested longest is taken first. */
   readonly #free: Uint16Array
   readonly #freeFirst: Uint16Array
@@ -105,6 +115,8 @@ export class Pending {
     this.#header = new Uint32Array(slots)
     this.#argument = new Uint32Array(slots)
     this.#due = new Int32Array(slots)
+    this.#tag = new Int32Array(slots)
+    this.#agentHeader = new Int32Array(slots)
     this.#next = new Int32Array(slots).fill(none)
     this.#previous = new Int32Array(slots).fill(none)
     this.#free = Uint16Array.from({ length: slots }, (_, i) => i % tokens)
@@ -142,6 +154,8 @@ export class Pending {
     this.#transfer[slot] = transfer
     this.#header[slot] = word
     this.#argument[slot] = transfer.words[1] as number
+    this.#tag[slot] = transfer.tag
+    this.#agentHeader[slot] = transfer.header
     this.#append(slot, WAITING, (now + this.#timeout) | 0)
     return word
   }
@@ -164,7 +178,7 @@ export class Pending {
     if (length < 4 || channel < 0 || channel >= this.#channels || messageType(word) !== COMMAND)
       return this.#drop()
     const state = this.#state[slot] as number
-    if (state === FREE || word !== this.#header[slot]) return this.#drop()
+    if (state === FREE || state === PROMISED || word !== this.#header[slot]) return this.#drop()
     if (state === QUARANTINED) {
       this.counters.late++
       this.#finish(slot)
@@ -173,15 +187,18 @@ export class Pending {
     const transfer = this.#transfer[slot] as Transfer
     const sent = this.#header[slot] as number
     const argument = this.#argument[slot] as number
-    this.#finish(slot)
     const status = frame.ints[1] as number
+    const promised = transfer.tag !== 0
     // After an error status nothing counts: the standard lets a receiver ignore what follows.
     const believed =
       status === SUCCESS
         ? length <= transfer.bytes.length &&
           length <= words.length * 4 &&
-          this.#sizes.fits(tableIndex(sent), this.#version(channel, protocolId(sent)), length)
+          ((promised && length === 8) || // accepted, and no more than that
+            this.#sizes.fits(tableIndex(sent), this.#version(channel, protocolId(sent)), length))
         : status < 0 && length >= 8
+    if (believed && status === SUCCESS && promised) this.#promise(slot)
+    else this.#finish(slot)
     if (!believed) {
       this.counters.malformed++
       transfer.answer(COMMS_ERROR)
@@ -192,6 +209,44 @@ export class Pending {
     transfer.words[0] = transfer.header
     if (status === SUCCESS) this.#learn(channel, sent, argument, words[2] as number)
     return transfer
+  }
+
+  /**
+   * Takes a delayed response that came on a channel, and writes the agent's own header over its own.
+   * @returns the tag its command was sent with; 0 where nobody waits for it
+   */
+  acceptDelayed(channel: number, frame: ReceivedFrame, length: number): number {
+    const word = frame.words[0] as number
+    const slot = channel * tokens + token(word)
+    if (length < 8 || channel < 0 || channel >= this.#channels || messageType(word) !== DELAYED_RESPONSE) {
+      this.counters.unknown++
+      return 0
+    }
+    const tag = this.#tag[slot] as number
+    const state = this.#state[slot] as number
+    if (tag === 0 || state === FREE || (word & ~typeBits) >>> 0 !== this.#header[slot]) {
+      this.counters.unknown++
+      return 0
+    }
+    this.#tag[slot] = 0
+    if (state === QUARANTINED) {
+      this.counters.late++ // its agent was told that the platform is silent
+      return 0
+    }
+    frame.ints[0] = (this.#agentHeader[slot] as number) | (DELAYED_RESPONSE << 8)
+    if (state === PROMISED) this.#finish(slot)
+    else (this.#transfer[slot] as Transfer).tag = 0 // it came before its synchronous response
+    return tag
+  }
+
+  /** The tag of the next delayed response that is overdue at `now`, 0 when there is none. Call until 0. */
+  forsake(now: number): number {
+    const slot = this.#head[PROMISED] as number
+    if (slot === none || ((now - (this.#due[slot] as number)) | 0) < 0) return 0
+    const tag = this.#tag[slot] as number
+    this.counters.forsaken++
+    this.#finish(slot)
+    return tag
   }
 
   /**
@@ -225,6 +280,16 @@ export class Pending {
     return undefined
   }
 
+  /** Keeps a slot's token for the delayed response that was promised, as long as a quarantine. */
+  #promise(slot: number): void {
+    const channel = Math.floor(slot / tokens)
+    const due = ((this.#due[slot] as number) + this.#quarantine) | 0
+    this.#remove(slot)
+    this.#transfer[slot] = undefined
+    this.#inFlight[channel] = (this.#inFlight[channel] as number) - 1
+    this.#append(slot, PROMISED, due)
+  }
+
   /** Answers COMMS_ERROR for a slot that waits; its token goes into quarantine. */
   #giveUp(slot: number, now: number): Transfer {
     const transfer = this.#transfer[slot] as Transfer
@@ -246,8 +311,10 @@ export class Pending {
   /** Ends a slot's use: out of its list, its token last in the ring. */
   #finish(slot: number): void {
     const channel = Math.floor(slot / tokens)
-    const count = this.#state[slot] === WAITING ? this.#inFlight : this.#quarantined
-    count[channel] = (count[channel] as number) - 1
+    if (this.#state[slot] === WAITING) this.#inFlight[channel] = (this.#inFlight[channel] as number) - 1
+    else if (this.#state[slot] === QUARANTINED)
+      this.#quarantined[channel] = (this.#quarantined[channel] as number) - 1
+    this.#tag[slot] = 0
     this.#remove(slot)
     this.#transfer[slot] = undefined
     const free = this.#freeCount[channel] as number

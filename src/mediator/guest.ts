@@ -4,6 +4,7 @@ import type { GuestLink } from '../guest-link/guest-link.ts'
 import type { Grants } from '../permissions/grants.ts'
 import type { VirtualIdentity } from './identity.ts'
 import type { InFlight } from './in-flight.ts'
+import type { Mailbox } from './mailbox.ts'
 
 /** Slots of guests that one relay serves. */
 export const maxGuests = 64
@@ -22,6 +23,10 @@ export interface GuestState {
   readonly counters: Float64Array
   readonly audit: AuditProducer
   readonly inFlight: InFlight
+  /** What waits to go to it by the way back. */
+  readonly mailbox: Mailbox
+  /** Which run of the guest this is: a delayed response for an earlier one is nobody's. */
+  session: number
   /** Its link is closed, and what it asked for is being withdrawn. */
   closing: boolean
 }

@@ -16,7 +16,15 @@ import {
   PRIVILEGED_MESSAGE,
   PROTOCOL_NOT_HELD,
 } from '../permissions/reasons.ts'
-import { CONTROL, PRIVILEGED, RESOURCE, type Rules } from '../permissions/rules.ts'
+import {
+  awaitsDelayed,
+  CONTROL,
+  PRIVILEGED,
+  RESOURCE,
+  type Rules,
+  SUBSCRIBES,
+  wellFormed,
+} from '../permissions/rules.ts'
 import { protocolId, tableIndex } from '../scmi/header.ts'
 import { BUSY, COMMS_ERROR, DENIED, INVALID_PARAMETERS, SUCCESS } from '../scmi/status.ts'
 import { headerBytes, type Transfer } from '../transfer.ts'
@@ -29,12 +37,13 @@ import { OWN, OwnExchanges, type OwnHandler } from './own-exchanges.ts'
 import { Placeholders } from './placeholders.ts'
 import { answerAboutProtocol, NOT_OURS } from './protocol-answers.ts'
 import { conceal, showOwnView } from './rewrite.ts'
+import { Routing } from './routing.ts'
 import { WaitingList } from './waiting-list.ts'
 
 const base = 0x10
 const noResource = -1
-/** Delayed responses and notifications are not routed to guests yet, so no guest is promised any. */
-const wayBack = false
+/** Transfer.plan: the subscription is new, and void if the firmware refuses it. Lower bits are Admission's and Answers'. */
+const SUBSCRIBED = 0x100
 
 /** What the mediator is built over. */
 export interface MediatorParts {
@@ -54,8 +63,8 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
   /** The mediator's own commands: releases, and what the main thread asks. */
   readonly own: OwnExchanges
   readonly admission: Admission
-  /** Delayed responses and notifications that nobody waits for. */
-  arrivedUnasked = 0
+  /** The way back: delayed responses and notifications. */
+  readonly routing: Routing
   readonly rules: Rules
   readonly #counts: Counts
   readonly #arbiter: Arbiter
@@ -79,6 +88,7 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     this.#answers = new Answers(parts.auditQueries, now)
     this.own = new OwnExchanges(rules, arbiter, firmware, this, now)
     this.admission = new Admission(rules, arbiter, this.own)
+    this.routing = new Routing(rules, parts.counts, arbiter, this.own, this.guests)
   }
 
   handle(transfer: Transfer, link: GuestLink): void {
@@ -99,22 +109,33 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     this.own.pump()
   }
 
-  arrived(): void {
-    // Guests have no way back yet: nothing that would bring such a message is ever forwarded.
-    this.arrivedUnasked++
+  arrived(channel: number, frame: Uint8Array, length: number): void {
+    this.routing.arrived(channel, frame, length)
+  }
+
+  delayed(tag: number, frame: Uint8Array, length: number): void {
+    this.routing.delayed(tag, frame, length)
+  }
+
+  reconnected(channel: number): void {
+    this.routing.resubscribe(channel)
   }
 
   /** The last answer to a guest's command is there; the command's own lies in `transfer`. */
   whole(transfer: Transfer): void {
     const guest = this.guests[transfer.guest]
     if (guest === undefined) return
-    const { header, plan, resource, epoch } = transfer
+    const { header, plan, resource, epoch, tag } = transfer
     const at = tableIndex(header)
     let status = transfer.ints[1] as number
     if (plan !== 0) this.admission.settle(transfer, guest, status)
+    if (status !== SUCCESS) {
+      if (tag !== 0) this.routing.renounce(tag)
+      if ((plan & SUBSCRIBED) !== 0) this.routing.subscriptions.set(at, resource, guest.slot, false)
+    }
     if (status !== SUCCESS)
       transfer.length = 8 // nothing that follows an error is for a guest to see
-    else if (conceal(this.rules, guest.grants, wayBack, transfer, at))
+    else if (conceal(this.rules, guest.grants, guest.link.hasP2A, transfer, at))
       showOwnView(this.rules, this.#arbiter, transfer, at)
     else {
       status = COMMS_ERROR
@@ -154,6 +175,7 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
       if (guest?.link !== link) continue
       guest.identity.reset()
       this.forget(guest)
+      this.routing.restart(guest)
     }
   }
 
@@ -171,7 +193,7 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     const { ints } = transfer
     const at = tableIndex(transfer.header)
     this.#note(transfer, at)
-    const judged = verdict(rules, this.#counts, guest.grants, wayBack, ints, transfer.length)
+    const judged = verdict(rules, this.#counts, guest.grants, guest.link.hasP2A, ints, transfer.length)
     switch (judged) {
       case FORWARD:
         return rules.kind[at] === RESOURCE
@@ -198,6 +220,7 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     const resourceWord = this.rules.resource[at] as number
     transfer.plan = 0
     transfer.awaited = 0
+    transfer.tag = 0
     transfer.resource = resourceWord === 0 ? noResource : word(transfer, resourceWord, noResource)
     transfer.argument0 = word(transfer, resourceWord === 1 ? 2 : 1, 0)
     transfer.argument1 = word(transfer, 3, 0)
@@ -207,7 +230,7 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
   #aboutBase(transfer: Transfer, guest: GuestState, at: number): void {
     if (this.#recorded(at) && !this.#answers.reserve(transfer, guest))
       return this.#answers.busy(transfer, guest)
-    const status = guest.identity.answer(transfer, wayBack, guest.link.maxMessageBytes)
+    const status = guest.identity.answer(transfer, guest.link.hasP2A, guest.link.maxMessageBytes)
     this.#answers.finish(transfer, guest, DECIDED_LOCAL, status)
   }
 
@@ -215,14 +238,16 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
   #aboutProtocol(transfer: Transfer, guest: GuestState, at: number): void {
     if (this.#recorded(at) && !this.#answers.reserve(transfer, guest))
       return this.#answers.busy(transfer, guest)
-    const status = answerAboutProtocol(this.rules, transfer, at, wayBack)
+    const status = answerAboutProtocol(this.rules, transfer, at, guest.link.hasP2A)
     if (status === NOT_OURS) this.#forward(transfer, guest)
     else this.#answers.finish(transfer, guest, DECIDED_LOCAL, status)
   }
 
   /** A message about a resource that the guest owns; a control may still be up to those who share it. */
   #aboutResource(transfer: Transfer, guest: GuestState, at: number): void {
-    const control = ((this.rules.flags[at] as number) & CONTROL) !== 0
+    const flags = this.rules.flags[at] as number
+    if ((flags & SUBSCRIBES) !== 0) return this.#subscribe(transfer, guest, at)
+    const control = (flags & CONTROL) !== 0
     const outcome = control ? this.admission.judge(transfer, guest, at) : 0
     if (outcome > 0) return this.#answers.deny(transfer, guest, outcome)
     switch (outcome) {
@@ -236,8 +261,28 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     // The record of what takes effect is kept a place before it does.
     if (this.#recorded(at) && !this.#answers.reserve(transfer, guest))
       return this.#answers.busy(transfer, guest)
+    // Nor is a delayed response asked for that would find no place.
+    if (awaitsDelayed(this.rules, transfer.ints, at) && !this.routing.await(transfer, guest))
+      return this.#answers.busy(transfer, guest)
     this.admission.begin(transfer, guest, at)
     this.#forward(transfer, guest)
+  }
+
+  /** A subscription. Several guests may stand behind one channel: the firmware hears of the first and of the last. */
+  #subscribe(transfer: Transfer, guest: GuestState, at: number): void {
+    const { ints, resource } = transfer
+    if (!wellFormed(this.rules.checks[at], ints))
+      return this.#answers.refuse(transfer, guest, INVALID_PARAMETERS)
+    if (!this.#answers.reserve(transfer, guest)) return this.#answers.busy(transfer, guest)
+    const { subscriptions } = this.routing
+    const { slot } = guest
+    const on = ((ints[this.rules.enableWord[at] as number] as number) & 1) === 1
+    if (on && !subscriptions.has(at, resource, slot)) transfer.plan |= SUBSCRIBED
+    subscriptions.set(at, resource, slot, on)
+    if (!subscriptions.othersOn(guest.channel, at, resource, slot, this.guests))
+      return this.#forward(transfer, guest)
+    transfer.answer(SUCCESS)
+    this.#answers.finish(transfer, guest, DECIDED_LOCAL, SUCCESS)
   }
 
   /** A release while others need the resource: SUCCESS, and nothing is sent. */

@@ -15,6 +15,7 @@ import { CONNECTED, countersOf } from './counters.ts'
 import { type GuestState, maxGuests } from './guest.ts'
 import { VirtualIdentity } from './identity.ts'
 import { InFlight } from './in-flight.ts'
+import { Mailbox } from './mailbox.ts'
 import { Mediator } from './mediator.ts'
 import type { GuestOpening, RelayCommand, RelaySetup } from './relay-port.ts'
 
@@ -76,8 +77,14 @@ export class Relay implements FirmwareHandler, FrameHandler {
   complete(transfer: Transfer): void {
     this.#mediator.complete(transfer)
   }
-  arrived(): void {
-    this.#mediator.arrived()
+  arrived(channel: number, frame: Uint8Array, length: number): void {
+    this.#mediator.arrived(channel, frame, length)
+  }
+  delayed(tag: number, frame: Uint8Array, length: number): void {
+    this.#mediator.delayed(tag, frame, length)
+  }
+  reconnected(channel: number): void {
+    this.#mediator.reconnected(channel)
   }
 
   /** One round of the reactor; waits up to `timeoutMs`. */
@@ -203,6 +210,8 @@ export class Relay implements FirmwareHandler, FrameHandler {
       counters,
       audit,
       inFlight: new InFlight(),
+      mailbox: new Mailbox(Math.max(opening.maxMessageBytes, maxMessageBytes)),
+      session: this.#mediator.routing.session(),
       closing: false,
     }
     this.#countHolders()
@@ -254,6 +263,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
 
   /** Withdraws what the guest asked for of resources that it holds no longer. */
   #withdraw(guest: GuestState, done: () => void): void {
+    this.#mediator.routing.unsubscribe(guest, guest.grants.owned)
     this.#mediator.admission.withdrawAll(guest.slot, guest.grants.owned)
     this.#mediator.own.whenReleased(done)
   }
@@ -271,6 +281,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
         timer.set(expireMs)
         this.#firmware.expire(now)
         this.#mediator.own.expire(now)
+        this.#mediator.routing.pump()
         for (const [slot, link] of this.#links)
           countersOf(this.#parts.counters, slot)[CONNECTED] = link.occupied ? 1 : 0
       },

@@ -9,6 +9,7 @@ import {
   formAt,
   type Layout,
   type Protocol,
+  payloadAt,
   type Version,
 } from '../scmi/schema.ts'
 
@@ -55,6 +56,15 @@ export interface ViewRule {
   readonly off: number
 }
 
+/** What is checked of a notification, and whose business it is. */
+export interface NotificationRule {
+  readonly payload: Layout
+  /** Frame word that names the resource; 0 for none. */
+  readonly resource: number
+  /** Told to those whose request was not followed: it would tell holders about each other. */
+  readonly requested: boolean
+}
+
 /** The declaration behind an entry; for placeholders, docs and audit, not for the hot path. */
 export interface Entry {
   readonly protocol: number
@@ -77,6 +87,14 @@ export interface Rules {
   /** Frame word and bits that ask for a delayed response; 0 for none. */
   readonly asyncWord: Uint8Array
   readonly asyncMask: Int32Array
+  /** Frame word, bits that ask for a delayed response and bits that renounce it again; word 0 for none ever. */
+  readonly delayedWord: Uint8Array
+  readonly delayedMask: Int32Array
+  readonly waivedMask: Int32Array
+  /** Frame word with the enable bit of a subscription; 0 for none. */
+  readonly enableWord: Uint8Array
+  /** By protocol and notification id. */
+  readonly notifications: readonly (NotificationRule | undefined)[]
   /** Frame word and bits that make the request exclusive; word 0 for always, mask 0 for never. */
   readonly exclusiveWord: Uint8Array
   readonly exclusiveMask: Int32Array
@@ -138,6 +156,11 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
     other: new Uint8Array(tableSize),
     asyncWord: new Uint8Array(tableSize),
     asyncMask: new Int32Array(tableSize),
+    delayedWord: new Uint8Array(tableSize),
+    delayedMask: new Int32Array(tableSize),
+    waivedMask: new Int32Array(tableSize),
+    enableWord: new Uint8Array(tableSize),
+    notifications: new Array<NotificationRule | undefined>(tableSize).fill(undefined),
     exclusiveWord: new Uint8Array(tableSize),
     exclusiveMask: new Int32Array(tableSize),
     votes: new Array<VoteRule | undefined>(tableSize).fill(undefined),
@@ -171,6 +194,12 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
         rules.asyncWord[at] = commandWord(form, async.field)
         rules.asyncMask[at] = async.mask
       }
+      if (message.async !== undefined && form.delayed !== undefined) {
+        rules.delayedWord[at] = commandWord(form, message.async.field)
+        rules.delayedMask[at] = message.async.mask
+        rules.waivedMask[at] = message.async.waived ?? 0
+      }
+      if (message.subscribes !== undefined) rules.enableWord[at] = message.resource === undefined ? 1 : 2
       if (message.exclusive !== undefined) {
         rules.exclusiveWord[at] = message.exclusive === true ? 0 : commandWord(form, message.exclusive.field)
         rules.exclusiveMask[at] = message.exclusive === true ? 0xffff_ffff : message.exclusive.mask
@@ -190,8 +219,25 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
       rules.hide[at] = masksOf(form.response, f => (f.role === 'hidden' ? 0xffff_ffff : (f.hidden ?? 0)))
       rules.hideP2A[at] = masksOf(form.response, f => f.p2a ?? 0)
     }
+    for (const [name, notification] of Object.entries(protocol.notifications)) {
+      if (!existsAt(notification, version)) continue
+      const payload = payloadAt(notification, version)
+      rules.notifications[(protocol.id << 8) | notification.id] = {
+        payload,
+        resource: notification.resource === undefined ? 0 : 1 + (payload.word[notification.resource] ?? 0),
+        requested: name.endsWith('_CHANGE_REQUESTED'),
+      }
+    }
   }
   return rules
+}
+
+/** Whether a delayed response will follow when the command is accepted. */
+export function awaitsDelayed(rules: Rules, ints: Int32Array, at: number): boolean {
+  const word = rules.delayedWord[at] as number
+  if (word === 0) return false
+  const flags = ints[word] as number
+  return (flags & (rules.delayedMask[at] as number)) !== 0 && (flags & (rules.waivedMask[at] as number)) === 0
 }
 
 /** Whether every restricted word of the command in `ints` holds what the standard allows. */

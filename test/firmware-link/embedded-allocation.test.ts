@@ -13,6 +13,7 @@ test('five million commands, with their answers and events', async () => {
     complete: done => {
       sum = (sum + (done.words[2] as number)) | 0
     },
+    delayed: () => {},
     arrived: (_channel, _frame, length) => {
       sum = (sum + length) | 0
     },

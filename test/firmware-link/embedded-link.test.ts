@@ -12,6 +12,7 @@ function linked(edit?: (text: string) => string) {
   const arrived: string[] = []
   const handler: FirmwareHandler = {
     complete: transfer => completed.push(transfer),
+    delayed: () => {},
     arrived: (channel, frame, length) =>
       arrived.push(`${channel} ${Buffer.from(frame.subarray(0, length)).toString('hex')}`),
   }
@@ -70,6 +71,7 @@ describe('events', () => {
     const order: string[] = []
     link.open({
       complete: () => order.push('complete'),
+      delayed: () => {},
       arrived: (channel, frame, length) => order.push(`${channel} ${length} ${frame[0]}`),
     })
     link.send(0, take(word(0x11, 4), 0, 0, 0))
@@ -100,6 +102,7 @@ test('a handler may send the next command from within complete', () => {
       transfer.length = 8
       link.send(0, transfer)
     },
+    delayed: () => {},
     arrived() {},
   })
   link.send(0, take(word(0x14, 6, 9), 0))

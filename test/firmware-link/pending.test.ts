@@ -42,7 +42,7 @@ test('a command gets a token of ours, and its answer the agent’s header back',
   expect(transfer.length).toBe(16)
   expect([...transfer.words.subarray(0, 4)]).toEqual([RATE_GET | (0x2aa << 18), 0, 1000, 0])
   expect(pending.inFlight(0)).toBe(0)
-  expect(pending.counters).toEqual({ expired: 0, late: 0, unknown: 0, malformed: 0 })
+  expect(pending.counters).toEqual({ expired: 0, late: 0, unknown: 0, malformed: 0, forsaken: 0 })
 })
 
 describe('is not the answer, and is dropped', () => {
@@ -294,4 +294,72 @@ property.prop(
     } else table.accept(channel, frame(((pick % 1024) << 18) | RATE_GET | 0x100, 0, 0, 0), 16)
     expect(table.inFlight(0) + table.inFlight(1)).toBe(waiting.length)
   }
+})
+
+describe('a command with a tag, whose delayed response is promised', () => {
+  const RATE_SET = 0x5005
+  const promised = (tag = 77): { transfer: Transfer; word: number } => {
+    const transfer = command(RATE_SET | (0x2aa << 18), 1, 3, 1000, 0)
+    transfer.tag = tag
+    return { transfer, word: pending.begin(0, transfer, 0) }
+  }
+  const delayed = (channel: number, word: number, ...rest: number[]): { tag: number; header: number } => {
+    const event = frame((word | 0x200) >>> 0, ...rest)
+    const tag = pending.acceptDelayed(channel, event, 4 + rest.length * 4)
+    return { tag, header: event.words[0] as number }
+  }
+
+  test('keeps its token until that has come, under the agent’s own header, once', () => {
+    const { transfer, word } = promised()
+    expect(accept(0, word, 0)).toBe(transfer) // a bare SUCCESS is enough
+    expect(pending.inFlight(0)).toBe(0)
+    expect(accept(0, word, 0)).toBeUndefined()
+    expect(delayed(0, word, 0, 3, 1000, 0)).toEqual({
+      tag: 77,
+      header: (RATE_SET | 0x200 | (0x2aa << 18)) >>> 0,
+    })
+    expect(delayed(0, word, 0, 3, 1000, 0).tag).toBe(0)
+    expect(pending.counters.unknown).toBe(2)
+  })
+
+  test('may come before the response, which then promises none', () => {
+    const { transfer, word } = promised()
+    expect(delayed(0, word, 0, 3, 1000, 0).tag).toBe(77)
+    expect(accept(0, word, 0)).toBe(transfer)
+    expect(transfer.tag).toBe(0)
+    expect(delayed(0, word, 0, 3, 1000, 0).tag).toBe(0)
+  })
+
+  test.each([
+    ['refused', (word: number) => accept(0, word, -3)],
+    ['answered with nonsense', (word: number) => accept(0, word, 0, 1, 2, 3)],
+    ['silent', () => pending.expire(timeout)],
+  ])('%s: there is none', (_what, end) => {
+    const { word } = promised()
+    end(word)
+    expect(delayed(0, word, 0, 3, 1000, 0).tag).toBe(0)
+  })
+
+  test('another token, message, channel or length is not it; without a tag there is none', () => {
+    const { word } = promised()
+    accept(0, word, 0)
+    expect(delayed(0, word + (1 << 18), 0, 3).tag).toBe(0)
+    expect(delayed(0, word + 1, 0, 3).tag).toBe(0)
+    expect(delayed(1, word, 0, 3).tag).toBe(0)
+    expect(delayed(0, word).tag).toBe(0)
+    const untagged = promised(0)
+    accept(0, untagged.word, 0)
+    expect(delayed(0, untagged.word, 0, 3).tag).toBe(0)
+    expect(delayed(0, word, 0, 3).tag).toBe(77)
+  })
+
+  test('is forsaken after a quarantine, and its token used again', () => {
+    const { word } = promised()
+    accept(0, word, 0)
+    expect(pending.forsake(quarantine)).toBe(0)
+    expect(pending.forsake(quarantine + timeout)).toBe(77)
+    expect(pending.forsake(quarantine + timeout)).toBe(0)
+    expect(pending.counters.forsaken).toBe(1)
+    for (let i = 0; i < 1024; i++) expect(pending.begin(0, command(RATE_GET, 1), 0)).toBeGreaterThanOrEqual(0)
+  })
 })

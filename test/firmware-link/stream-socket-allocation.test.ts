@@ -34,6 +34,7 @@ test('half a million frames: commands, answers and notifications', async () => {
           sum = (sum + (transfer.ints[1] as number)) | 0
           pool.give(transfer)
         },
+        delayed: () => {},
         arrived() {
           events++
         },

@@ -44,7 +44,11 @@ export class MemoryGuest implements GuestLink {
   readonly kind = 'memory'
   readonly maxMessageBytes: number
   readonly maxInFlight: number
-  readonly hasP2A = false
+  /** Whether it has a way back; and how much of what comes that way it takes now. */
+  hasP2A = false
+  room = 0
+  /** What came by the way back. */
+  readonly delivered: Uint8Array[] = []
   occupied = true
   closed = false
   /** By ticket, the number that `send` gave. */
@@ -100,9 +104,12 @@ export class MemoryGuest implements GuestLink {
     this.onAnswer(ticket, answer)
   }
 
-  deliver(): boolean {
-    this.faults.push('something is delivered that was never promised')
-    return false
+  deliver(frame: Uint8Array, length: number): boolean {
+    if (!this.hasP2A) this.faults.push('something is delivered that was never promised')
+    if (this.room === 0) return false
+    this.room--
+    this.delivered.push(frame.slice(0, length))
+    return true
   }
 
   close(): void {

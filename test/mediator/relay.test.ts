@@ -162,8 +162,9 @@ describe('configure', () => {
 test('delayed responses and notifications that nobody was promised go nowhere', () => {
   const machine = machineOf()
   const guest = machine.guest([0])
-  machine.relay.arrived()
-  expect(machine.relay.mediator.arrivedUnasked).toBe(1)
+  machine.relay.arrived(0, new Uint8Array(16), 16)
+  machine.relay.delayed(64, new Uint8Array(8), 8)
+  expect(machine.relay.mediator.routing.unrouted).toBe(2)
   expect(guest.faults).toEqual([])
 })
 

@@ -237,6 +237,7 @@ describe('the daemon’s link to it', () => {
         log: () => {},
         handler: {
           complete: transfer => done.push(transfer),
+          delayed: () => {},
           arrived: (channel, frame, length) =>
             events.push(`${channel} ${Buffer.from(frame.subarray(0, length)).toString('hex')}`),
         },
@@ -265,7 +266,7 @@ describe('the daemon’s link to it', () => {
         expect(answer, command).toBe(direct.raw(channel, command))
         pool.give(transfer)
       }
-    expect(link.counters).toEqual({ expired: 0, late: 0, unknown: 0, malformed: 0 })
+    expect(link.counters).toEqual({ expired: 0, late: 0, unknown: 0, malformed: 0, forsaken: 0 })
     steps()
     expect(events.length).toBeGreaterThan(0)
     expect(events).toEqual(direct.takeEvents().map(({ channel, frame }) => `${channel} ${frame}`))

@@ -167,6 +167,7 @@ describe('the link, when the platform dies', () => {
         log: () => {},
         handler: {
           complete: transfer => answers.get(transfer)?.push(transfer.ints[1] as number),
+          delayed: () => {},
           arrived: () => {},
         },
       },
@@ -216,7 +217,7 @@ describe('the link, when the platform dies', () => {
     for (let i = 0; i < 32; i++) expect(ask(i)).toBeDefined()
     await until(() => [...answers.values()].flat().length === 32)
     expect([...answers.values()]).toEqual(Array.from({ length: 32 }, () => [0]))
-    expect(link.counters).toEqual({ expired: 0, late: 0, unknown: 0, malformed: 0 })
+    expect(link.counters).toEqual({ expired: 0, late: 0, unknown: 0, malformed: 0, forsaken: 0 })
   })
 
   test('killed and started again at any moment under load: every command has one answer', async () => {

@@ -1,5 +1,6 @@
 // The firmware-link to a virtual SCP in this process: the same tokens and checks as towards any other platform.
 import type { Platform } from '../../platform/platform.ts'
+import { messageType, NOTIFICATION } from '../../scmi/header.ts'
 import { headerBytes, type Transfer } from '../../transfer.ts'
 import type { FirmwareHandler, FirmwareLink } from '../firmware-link.ts'
 import { Pending, type PendingCounters } from '../pending.ts'
@@ -16,8 +17,15 @@ export class EmbeddedLink implements FirmwareLink {
   readonly #pending: Pending
   readonly #frame: { readonly bytes: Uint8Array; readonly words: Uint32Array; readonly ints: Int32Array }
   #handler: FirmwareHandler | undefined
+  /** A copy of what the platform says of its own accord: it is looked at, and written to, as words. */
+  readonly #event: { readonly bytes: Uint8Array; readonly words: Uint32Array; readonly ints: Int32Array }
   readonly #arrived = (channel: number, frame: Uint8Array, length: number): void => {
-    this.#handler?.arrived(channel, frame, length)
+    const event = this.#event
+    for (let i = 0; i < length; i++) event.bytes[i] = frame[i] as number
+    if (messageType(event.ints[0] as number) === NOTIFICATION)
+      return this.#handler?.arrived(channel, event.bytes, length)
+    const tag = this.#pending.acceptDelayed(channel, event, length)
+    if (tag !== 0) this.#handler?.delayed(tag, event.bytes, length)
   }
 
   constructor(platform: Platform) {
@@ -31,12 +39,8 @@ export class EmbeddedLink implements FirmwareLink {
     }
     this.maxMessageBytes = least
     this.#pending = new Pending({ channels: platform.channels })
-    const memory = new ArrayBuffer((most + 3) & ~3)
-    this.#frame = {
-      bytes: new Uint8Array(memory),
-      words: new Uint32Array(memory),
-      ints: new Int32Array(memory),
-    }
+    this.#frame = frameOf(most)
+    this.#event = frameOf(Math.max(most, 128))
   }
 
   /** What went wrong with answers so far. */
@@ -69,6 +73,8 @@ export class EmbeddedLink implements FirmwareLink {
   expire(now: number): void {
     for (let done = this.#pending.expire(now); done !== undefined; done = this.#pending.expire(now))
       this.#handler?.complete(done)
+    for (let tag = this.#pending.forsake(now); tag !== 0; tag = this.#pending.forsake(now))
+      this.#handler?.delayed(tag, this.#event.bytes, 0)
   }
 
   /** Sends what the platform has to say of its own accord, when something outside changed it (a sensor's reading). */
@@ -79,4 +85,9 @@ export class EmbeddedLink implements FirmwareLink {
   close(): void {
     this.#handler = undefined
   }
+}
+
+function frameOf(size: number): { bytes: Uint8Array; words: Uint32Array; ints: Int32Array } {
+  const memory = new ArrayBuffer((size + 3) & ~3)
+  return { bytes: new Uint8Array(memory), words: new Uint32Array(memory), ints: new Int32Array(memory) }
 }

@@ -43,6 +43,9 @@ export interface ConnectionCounters {
   arrived: number
 }
 
+/** The frame of a delayed response that never came. */
+const nothing = new Uint8Array(0)
+
 /** The platform behind those sockets. Connects as soon as it is made, and tries again for ever. */
 export class StreamSocketLink implements FirmwareLink, ChannelOwner {
   readonly kind = 'stream-socket'
@@ -117,6 +120,8 @@ export class StreamSocketLink implements FirmwareLink, ChannelOwner {
     if (!this.#open) return
     for (let done = this.#pending.expire(now); done !== undefined; done = this.#pending.expire(now))
       this.#complete(done)
+    for (let tag = this.#pending.forsake(now); tag !== 0; tag = this.#pending.forsake(now))
+      this.#parts.handler.delayed(tag, nothing, 0)
   }
 
   whenReady(done: (error?: unknown) => void): void {
@@ -135,10 +140,15 @@ export class StreamSocketLink implements FirmwareLink, ChannelOwner {
     length: number,
   ): void {
     const type = messageType(frame.ints[0]!)
-    if (type === DELAYED_RESPONSE || type === NOTIFICATION) {
+    if (type === NOTIFICATION) {
       this.connections.arrived++
-      this.#parts.handler.arrived(index, frame.bytes, length)
-      return
+      return this.#parts.handler.arrived(index, frame.bytes, length)
+    }
+    if (type === DELAYED_RESPONSE) {
+      const tag = this.#pending.acceptDelayed(index, frame, length)
+      if (tag === 0) return
+      this.connections.arrived++
+      return this.#parts.handler.delayed(tag, frame.bytes, length)
     }
     const done = this.#pending.accept(index, frame, length)
     if (done !== undefined) this.#complete(done)

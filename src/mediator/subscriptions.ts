@@ -1,0 +1,85 @@
+// Which guest asked to be notified of what. The firmware knows one agent a channel; several guests may stand behind it.
+import type { Counts } from '../permissions/grants.ts'
+import type { Rules } from '../permissions/rules.ts'
+import { type GuestState, maxGuests } from './guest.ts'
+
+const slotWords = (maxGuests + 31) >>> 5
+
+/** One subscription message of the schema. */
+interface Kind {
+  /** Table index of the command, and the notification's: protocol in 15:8, id in 7:0. */
+  readonly command: number
+  readonly notification: number
+  readonly protocol: number
+  /** By resource: a bit a slot. */
+  readonly bits: Uint32Array
+  readonly count: number
+}
+
+/** All guests' subscriptions, by notification and resource. Changing one and asking for one allocate nothing. */
+export class Subscriptions {
+  readonly #kinds: readonly Kind[]
+  readonly #ofCommand = new Map<number, Kind>()
+  readonly #ofNotification = new Map<number, Kind>()
+
+  constructor(rules: Rules, counts: Counts) {
+    this.#kinds = rules.entries.flatMap((entry, command) => {
+      const { subscribes, resource } = entry?.message ?? {}
+      if (entry === undefined || subscribes === undefined || resource === undefined) return []
+      const { protocol } = entry
+      const count = counts[protocol] ?? 0
+      const bits = new Uint32Array(count * slotWords)
+      return [{ command, notification: (protocol << 8) | subscribes, protocol, bits, count }]
+    })
+    for (const kind of this.#kinds) {
+      this.#ofCommand.set(kind.command, kind)
+      this.#ofNotification.set(kind.notification, kind)
+    }
+  }
+
+  /** Whether the guest in `slot` asked, by the command with this table index. */
+  has(command: number, id: number, slot: number): boolean {
+    return test(this.#ofCommand.get(command), id, slot)
+  }
+
+  set(command: number, id: number, slot: number, on: boolean): void {
+    const kind = this.#ofCommand.get(command)
+    if (kind === undefined || id >= kind.count) return
+    const at = id * slotWords + (slot >>> 5)
+    const mask = 1 << (slot & 31)
+    kind.bits[at] = on ? (kind.bits[at] as number) | mask : (kind.bits[at] as number) & ~mask
+  }
+
+  /** Whether the guest in `slot` wants this notification: protocol in 15:8, id in 7:0. */
+  wants(notification: number, id: number, slot: number): boolean {
+    return test(this.#ofNotification.get(notification), id, slot)
+  }
+
+  /** Whether another guest behind the same channel asked for the same. */
+  othersOn(
+    channel: number,
+    command: number,
+    id: number,
+    slot: number,
+    guests: readonly (GuestState | undefined)[],
+  ): boolean {
+    const kind = this.#ofCommand.get(command)
+    for (let other = 0; other < guests.length; other++)
+      if (other !== slot && guests[other]?.channel === channel && test(kind, id, other)) return true
+    return false
+  }
+
+  /** Every subscription of a slot, as command's table index and resource. Allocates. */
+  of(slot: number): { readonly command: number; readonly protocol: number; readonly id: number }[] {
+    return this.#kinds.flatMap(kind =>
+      Array.from({ length: kind.count }, (_, id) => id)
+        .filter(id => test(kind, id, slot))
+        .map(id => ({ command: kind.command, protocol: kind.protocol, id })),
+    )
+  }
+}
+
+function test(kind: Kind | undefined, id: number, slot: number): boolean {
+  if (kind === undefined || id < 0 || id >= kind.count) return false
+  return (((kind.bits[id * slotWords + (slot >>> 5)] as number) >>> (slot & 31)) & 1) === 1
+}
