@@ -215,7 +215,7 @@ async function main(): Promise<void> {
   process.on('SIGINT', interrupt)
   process.on('SIGTERM', interrupt)
   process.on('SIGHUP', interrupt)
-  process.stdout.on('error', interrupt) // nobody reads any more
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', interrupt) // nobody reads any more
   const limit =
     options.once && setTimeout(() => fail(cast, `not done after ${onceLimitMs / 1000} s`), onceLimitMs)
   try {

@@ -230,6 +230,25 @@ test.each<[string, NodeJS.Signals, string]>([
   60_000,
 )
 
+test.each<[string, string[], 'stdout' | 'stderr']>([
+  ['standard output', ['--once'], 'stdout'],
+  ['standard error, where --json prints', ['--once', '--json'], 'stderr'],
+])(
+  'a reader that leaves ends it with all its processes: %s',
+  async (_, args, stream) => {
+    const directory = mkdtempSync(join(folder, 'unread-'))
+    const child = spawn(process.execPath, [program, ...args], { env: { ...process.env, TMPDIR: directory } })
+    let out = ''
+    child[stream].setEncoding('utf8').on('data', more => {
+      out += more
+      if (out.includes('guest-a: agent')) child[stream].destroy()
+    })
+    expect(await once(child, 'close')).toEqual([1, null])
+    expect(processesNaming(directory)).toEqual([])
+  },
+  60_000,
+)
+
 test.each([
   [['--help'], 0, /Usage: npm start -- \[options\]/],
   [['--version'], 0, /^\d+\.\d+\.\d+\n$/],
