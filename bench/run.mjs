@@ -2,7 +2,7 @@
 // as a ratio to the same socket served by a C program that only echoes, interleaved in one run. Needs a C compiler.
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,13 +11,13 @@ import { ControlClient } from '../dist/cli/client.js'
 const roundTrips = Number(process.argv[2] ?? 20_000)
 const rounds = 9
 const root = fileURLToPath(new URL('..', import.meta.url))
-const directory = mkdtempSync(join(tmpdir(), 'scmid-bench-'))
-const program = join(directory, 'trap-bench')
 const compiler = ['cc', 'gcc', 'clang'].find(name => spawnSync(name, ['--version']).status === 0)
 if (compiler === undefined) {
   console.error('bench: the baseline is a C program, and there is no C compiler here')
   process.exit(1)
 }
+const directory = mkdtempSync(join(tmpdir(), 'scmid-bench-'))
+const program = join(directory, 'trap-bench')
 execFileSync(compiler, ['-O2', '-Wall', '-o', program, join(root, 'bench/trap-bench.c')], {
   stdio: 'inherit',
 })
@@ -26,8 +26,18 @@ const cpus = availableParallelism()
 const pinning = spawnSync('taskset', ['--version']).status === 0
 const pinned = (cpu, command, args) =>
   pinning ? ['taskset', ['-c', String(cpu), command, ...args]] : [command, args]
-const start = (cpu, command, args) =>
-  spawn(...pinned(cpu, command, args), { stdio: ['ignore', 'ignore', 'inherit'] })
+const children = new Set()
+const start = (cpu, command, args) => {
+  const child = spawn(...pinned(cpu, command, args), { stdio: ['ignore', 'ignore', 'inherit'] })
+  children.add(child)
+  return child
+}
+// However it ends, nothing goes on running or stays behind.
+process.on('exit', () => {
+  for (const child of children) child.kill()
+  rmSync(directory, { recursive: true, force: true })
+})
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1))
 
 const CLOCK_RATE_GET = (0x06 | (0x14 << 10)) >>> 0
 const CLOCK_CONFIG_SET = (0x07 | (0x14 << 10)) >>> 0
@@ -49,7 +59,10 @@ async function placement(name, serverCpu, driverCpu) {
   const echoPath = join(directory, 'echo.sock')
   const guestPath = join(directory, 'guest-a.sock')
   const echo = start(serverCpu, program, ['echo', echoPath])
-  const config = join(root, 'fixtures/example/scmid.yaml')
+  const config = join(directory, 'scmid.yaml')
+  const [host, platform] = ['host.dtb', 'platform.yaml'].map(name => join(root, 'fixtures/example', name))
+  const firmware = { link: 'embedded', platform, management: { channel: 0 } }
+  writeFileSync(config, JSON.stringify({ host, firmware, log: { level: 'warn' } })) // JSON is YAML
   const daemon = start(serverCpu, process.execPath, [
     join(root, 'dist/main.js'),
     '-c',
@@ -85,7 +98,7 @@ async function placement(name, serverCpu, driverCpu) {
     const p99 = []
     const ours = []
     const theirs = []
-    // A control's audit record is written to disk by the other thread: batches that its share of the ring can hold.
+    // A control's audit record is written to disk by the other thread: where that lags, BUSY is waited out, untimed.
     for (let round = 0; round < rounds; round++) {
       const c = measure(driverCpu, echoPath, message)
       const us = measure(driverCpu, guestPath, message)
@@ -110,9 +123,5 @@ console.log(
   `${rounds} interleaved rounds of ${roundTrips} round trips; median of the rounds' ratios; Node ${process.versions.node}`,
 )
 if (!pinning) console.log('taskset is missing: processes are not pinned, and ratios vary from run to run')
-try {
-  await placement('both sides on CPU 0', 0, 0)
-  if (cpus > 1) await placement('server on CPU 0, guest on CPU 1', 0, 1)
-} finally {
-  rmSync(directory, { recursive: true, force: true })
-}
+await placement('both sides on CPU 0', 0, 0)
+if (cpus > 1) await placement('server on CPU 0, guest on CPU 1', 0, 1)
