@@ -18,7 +18,7 @@ const keptMax = 256
 const againMs = 5
 
 /** What is served. */
-export type ServedPlatform = Pick<Platform, 'handle' | 'flush'>
+export type ServedPlatform = Pick<Platform, 'handle' | 'flush' | 'tick' | 'dueIn'>
 
 export interface PlatformServerParts {
   readonly reactor: Reactor
@@ -45,6 +45,9 @@ export class PlatformServer implements FrameHandler, TimerSource {
   readonly #platform: ServedPlatform
   readonly #kept: readonly KeptFrames[]
   readonly #again: Timer
+  /** For what the platform carries out later. */
+  readonly #due: Timer
+  readonly #reactor: Reactor
   readonly #deliver = (channel: number, frame: Uint8Array, length: number): void =>
     this.#event(channel, frame, length)
 
@@ -55,7 +58,14 @@ export class PlatformServer implements FrameHandler, TimerSource {
     { reactor, log }: PlatformServerParts,
   ) {
     this.#platform = platform
+    this.#reactor = reactor
     this.#again = reactor.timer(this)
+    this.#due = reactor.timer({
+      expired: now => {
+        platform.tick(now)
+        this.#flush()
+      },
+    })
     this.#kept = sockets.map(({ maxMessageBytes }) => new KeptFrames(keptMax, maxMessageBytes))
     const links: MessageSocketLink[] = []
     try {
@@ -71,11 +81,20 @@ export class PlatformServer implements FrameHandler, TimerSource {
   }
 
   handle(transfer: Transfer, link: GuestLink): void {
+    this.#platform.tick(this.#reactor.now)
     const length = this.#platform.handle(transfer.guest, transfer, transfer.length)
     if (length === 0) transfer.answer(PROTOCOL_ERROR)
     else transfer.length = length
     link.complete(transfer)
-    this.#platform.flush(this.#deliver) // events come after the response that caused them
+    this.#flush() // events come after the response that caused them
+  }
+
+  /** Hands on what the platform has to say, and comes back when the next request is due. */
+  #flush(): void {
+    this.#platform.flush(this.#deliver)
+    const { dueIn } = this.#platform
+    if (dueIn >= 0) this.#due.set(Math.ceil(dueIn / 1000))
+    else this.#due.clear()
   }
 
   restarted(link: GuestLink): void {
@@ -100,6 +119,7 @@ export class PlatformServer implements FrameHandler, TimerSource {
   /** Stops serving and removes the sockets. Twice is once. */
   close(): void {
     this.#again.clear()
+    this.#due.clear()
     for (const link of this.links) link.close()
   }
 

@@ -29,6 +29,8 @@ export class Call {
   ints: Int32Array = new Int32Array(none)
   /** Index of the calling agent: its id - 1. */
   agent = 0
+  /** The channel it speaks on. */
+  channel = 0
   /** Whether the agent can be sent delayed responses and notifications. */
   p2a = false
   /** Protocol version in force between agent and platform. */

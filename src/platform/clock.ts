@@ -2,6 +2,7 @@
 import { clock as protocol } from '../scmi/clock.ts'
 import { v2, v3 } from '../scmi/common.ts'
 import {
+  BUSY,
   DENIED,
   INVALID_PARAMETERS,
   NOT_FOUND,
@@ -12,11 +13,13 @@ import {
 import { BODY, type Call } from './call.ts'
 import type { ClockState } from './clock-state.ts'
 import type { ClockConfig } from './config-protocols.ts'
+import { DELAYED_BODY } from './delayed.ts'
+import { Delays } from './delays.ts'
 import { type DescribedValues, DOWN, NEAREST, UP } from './described-values.ts'
 import { Subscriptions } from './events.ts'
 import { flags, type Implementation, type Shared, subscribe } from './implementation.ts'
 import { Names } from './names.ts'
-import { agentIdOf, agentIndex } from './numbering.ts'
+import { agentIdOf, agentIndex, CLOCK } from './numbering.ts'
 import { arg, argBits, out, outBits, shiftOf, two32 } from './words.ts'
 
 const { messages, notifications } = protocol
@@ -27,6 +30,7 @@ const EXTENDED_CONFIG = attribute('extended_config')
 const HAS_PARENT = attribute('has_parent')
 const EXT_NAME = attribute('ext_name')
 const RATE_NOTIFY = attribute('rate_change_notify')
+const REQUESTED_NOTIFY = attribute('rate_change_requested_notify')
 const NAME = out(m.CLOCK_ATTRIBUTES, 'name')
 const ENABLE_DELAY = out(m.CLOCK_ATTRIBUTES, 'clock_enable_delay')
 const RATE_INDEX = arg(m.CLOCK_DESCRIBE_RATES, 'rate_index')
@@ -35,6 +39,7 @@ const RATES_LEFT = shiftOf(outBits(m.CLOCK_DESCRIBE_RATES, 'num_rates_flags', 'r
 const SET_FLAGS = arg(m.CLOCK_RATE_SET, 'flags')
 const SET_RATE = arg(m.CLOCK_RATE_SET, 'rate')
 const ASYNC = argBits(m.CLOCK_RATE_SET, 'flags', 'async')
+const WAIVED = argBits(m.CLOCK_RATE_SET, 'flags', 'ignore_delayed_response')
 const ROUND_UP = argBits(m.CLOCK_RATE_SET, 'flags', 'round_up')
 const ROUND_AUTO = argBits(m.CLOCK_RATE_SET, 'flags', 'round_auto')
 const CONFIG = arg(m.CLOCK_CONFIG_SET, 'attributes')
@@ -51,7 +56,10 @@ const MAY_PARENT = outBits(m.CLOCK_GET_PERMISSIONS, 'permissions', 'parent')
 const MAY_STATE = outBits(m.CLOCK_GET_PERMISSIONS, 'permissions', 'state')
 const MAY_ALL = MAY_RATE | MAY_PARENT | MAY_STATE
 const may = { rate: MAY_RATE, parent: MAY_PARENT, state: MAY_STATE } as const
+const MAX_ASYNC = shiftOf(outBits(m.PROTOCOL_ATTRIBUTES, 'attributes', 'max_async'))
+const COMPLETE_BYTES = 12
 const RATE_CHANGED = notifications.CLOCK_RATE_CHANGED
+const CHANGE_REQUESTED = notifications.CLOCK_RATE_CHANGE_REQUESTED
 
 /** Extended configuration types; from 0x80 on they are the vendor's. */
 const DUTY_CYCLE = 1
@@ -78,24 +86,27 @@ const inRange = (type: number, value: number): boolean =>
   type >= VENDOR || (value >= 0 && value <= (type === DUTY_CYCLE ? 100 : 359))
 
 export function clockProtocol(
-  clocks: ClockConfig['clocks'],
+  { clocks, maxAsync }: ClockConfig,
   state: ClockState,
   shared: Shared,
 ): Implementation<typeof protocol> {
   const names = new Names(clocks.map(c => c.name))
   const allowed = restrictions(clocks, shared.agents)
   const rateNotify = flags(clocks, c => c.rateNotify)
+  const requestedNotify = flags(clocks, c => c.rateRequestedNotify)
+  const delays = new Delays(clocks, maxAsync)
   const enableDelay = Uint32Array.from(clocks, c => c.enableDelayUs)
-  const subscriptions = new Subscriptions(1, clocks.length, shared.agents)
+  const subscriptions = new Subscriptions(2, clocks.length, shared.agents)
 
   const mayDo = (call: Call, what: number): boolean =>
     ((allowed[call.resource * shared.agents + call.agent] as number) & what) !== 0
 
-  const announce = (clock: number, cause: number): void => {
+  /** Tells of a rate: of the one in the clock's cell, which was set or asked for. */
+  const announce = (notification: number, clock: number, cause: number): void => {
     for (let agent = 0; agent < shared.agents; agent++) {
-      if (!subscriptions.has(RATE_CHANGED.id, clock, agent)) continue
-      const words = shared.events.notify(agent, protocol.id, RATE_CHANGED.id, RATE_CHANGED.payload.size)
-      const rate = state.rate(clock)
+      if (!subscriptions.has(notification, clock, agent)) continue
+      const words = shared.events.notify(agent, protocol.id, notification, RATE_CHANGED.payload.size)
+      const rate = (state.rates[clock] as DescribedValues).cell[0] as number
       words[1] = agentIdOf(cause)
       words[2] = clock
       words[3] = rate
@@ -107,10 +118,21 @@ export function clockProtocol(
     protocol,
     resources: clocks.length,
     subscriptions,
-    absent: [m.CLOCK_RATE_CHANGE_REQUESTED_NOTIFY.id],
+    absent: requestedNotify.includes(1) ? [] : [m.CLOCK_RATE_CHANGE_REQUESTED_NOTIFY.id],
     release: agent => state.release(agent),
+    complete(due, words) {
+      const { cell } = state.rates[due.resource] as DescribedValues
+      const rate = due.value[0] as number
+      cell[0] = rate
+      if (state.setRate(due.resource)) announce(RATE_CHANGED.id, due.resource, due.agent)
+      words[DELAYED_BODY] = due.resource
+      words[DELAYED_BODY + 1] = rate
+      words[DELAYED_BODY + 2] = rate / two32
+      due.length = COMPLETE_BYTES
+      return SUCCESS
+    },
     attributes(call) {
-      call.words[BODY] = clocks.length // no rate change takes so long that it would be asynchronous
+      call.words[BODY] = clocks.length | (call.p2a ? delays.limit << MAX_ASYNC : 0)
       return SUCCESS
     },
     handlers: {
@@ -121,6 +143,7 @@ export function clockProtocol(
         if (call.version >= v2) {
           if (names.extended(id) !== 0) bits |= EXT_NAME
           if (call.p2a && rateNotify[id] !== 0) bits |= RATE_NOTIFY
+          if (call.p2a && requestedNotify[id] !== 0) bits |= REQUESTED_NOTIFY
           call.words[ENABLE_DELAY] = enableDelay[id] as number
         }
         if (call.version >= v3) {
@@ -150,12 +173,26 @@ export function clockProtocol(
       CLOCK_RATE_SET(call) {
         if (!mayDo(call, MAY_RATE)) return DENIED
         const asked = call.args[SET_FLAGS] as number
-        if ((asked & ASYNC) !== 0) return NOT_SUPPORTED
+        const async = (asked & ASYNC) !== 0
+        if (async && (!call.p2a || delays.limit === 0)) return NOT_SUPPORTED
         const rates = state.rates[call.resource] as DescribedValues
-        rates.cell[0] = (call.args[SET_RATE] as number) + (call.args[SET_RATE + 1] as number) * two32
+        const { cell } = rates
+        const { value } = shared.delayed
+        value[0] = (call.args[SET_RATE] as number) + (call.args[SET_RATE + 1] as number) * two32
+        cell[0] = value[0] as number
         if (!rates.round((asked & ROUND_AUTO) !== 0 ? NEAREST : (asked & ROUND_UP) !== 0 ? UP : DOWN))
           return INVALID_PARAMETERS
-        if (state.setRate(call.resource)) announce(call.resource, call.agent)
+        if (!async && state.setRate(call.resource)) {
+          announce(RATE_CHANGED.id, call.resource, call.agent)
+          return SUCCESS
+        }
+        const rounded = cell[0] as number
+        cell[0] = value[0] as number // what was asked for
+        value[0] = rounded
+        if (async && shared.delayed.accept(call, CLOCK, delays, (asked & WAIVED) !== 0) !== SUCCESS)
+          return BUSY
+        // Granted, and yet the clock does not have the rate: not for now, or not quite.
+        if (cell[0] !== state.rate(call.resource)) announce(CHANGE_REQUESTED.id, call.resource, call.agent)
         return SUCCESS
       },
       CLOCK_RATE_GET(call) {
@@ -181,7 +218,7 @@ export function clockProtocol(
       },
       CLOCK_NAME_GET: call => call.nameAnswer(names),
       CLOCK_RATE_NOTIFY: subscribe(subscriptions, RATE_CHANGED.id, rateNotify),
-      CLOCK_RATE_CHANGE_REQUESTED_NOTIFY: () => NOT_SUPPORTED, // every request is granted or refused
+      CLOCK_RATE_CHANGE_REQUESTED_NOTIFY: subscribe(subscriptions, CHANGE_REQUESTED.id, requestedNotify),
       CLOCK_CONFIG_GET(call) {
         const type = call.args[GET_TYPE] as number
         if (type !== 0) {

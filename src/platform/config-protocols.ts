@@ -1,6 +1,7 @@
 // What a platform file says of each protocol's resources. Types and bounds only.
 import { type Static, Type } from 'typebox'
 import { agentIds, closed, flag, hertz, id, name, word } from './config-shapes.ts'
+import { delay, maxAsync } from './delays.ts'
 
 const sharing = Type.Enum(['votes', 'last-writer'], {
   default: 'votes',
@@ -104,6 +105,7 @@ const performance = Type.Object(
 
 const clock = Type.Object(
   {
+    maxAsync,
     clocks: Type.Array(
       Type.Object(
         {
@@ -147,6 +149,8 @@ const clock = Type.Object(
             { default: [], description: 'What agents that may use the clock may nevertheless not change.' },
           ),
           rateNotify: flag('CLOCK_RATE_CHANGED can be subscribed to.', true),
+          rateRequestedNotify: flag('CLOCK_RATE_CHANGE_REQUESTED can be subscribed to.'),
+          async: Type.Optional(delay),
         },
         closed,
       ),
@@ -167,6 +171,7 @@ const interval = Type.Object(
 
 const sensor = Type.Object(
   {
+    maxAsync,
     sensors: Type.Array(
       Type.Object(
         {
@@ -186,6 +191,7 @@ const sensor = Type.Object(
           tripPoints: Type.Integer({ minimum: 0, maximum: 0xff, default: 0 }),
           continuousUpdate: flag('SENSOR_UPDATE can be subscribed to.'),
           enabled: flag('Reads from boot on.', true),
+          async: Type.Optional(delay),
           intervals: Type.Union(
             [
               Type.Array(interval, { maxItems: 0xfff, description: 'Update intervals, ascending.' }),
@@ -204,6 +210,7 @@ const sensor = Type.Object(
 
 const reset = Type.Object(
   {
+    maxAsync,
     domains: Type.Array(
       Type.Object(
         {
@@ -212,6 +219,7 @@ const reset = Type.Object(
           latencyUs: word({ default: 0xffff_ffff }),
           autonomous: flag('The platform can assert and deassert by itself.', true),
           explicit: flag('Agents can assert and deassert the signal.'),
+          async: Type.Optional(delay),
           notify: flag('RESET_ISSUED can be subscribed to.', true),
           states: Type.Array(Type.Integer({ minimum: 0x8000_0000, maximum: 0xffff_ffff }), {
             default: [],
@@ -230,6 +238,7 @@ const microvolt = Type.Integer({ minimum: -0x8000_0000, maximum: 0x7fff_ffff })
 const voltage = Type.Object(
   {
     sharing,
+    maxAsync,
     domains: Type.Array(
       Type.Object(
         {
@@ -243,6 +252,7 @@ const voltage = Type.Object(
             { description: 'A list of levels in µV, or a range.' },
           ),
           level: Type.Optional(microvolt),
+          async: Type.Optional(delay),
           alwaysOn: flag('The platform itself holds the domain on.'),
           onBy: agentIds('Agents that hold the domain on at boot.', { default: [] }),
           modes: Type.Array(Type.Integer({ minimum: 8, maximum: 15 }), {

@@ -2,6 +2,7 @@
 import type { Protocol } from '../scmi/schema.ts'
 import { NOT_SUPPORTED, SUCCESS } from '../scmi/status.ts'
 import type { Handler } from './call.ts'
+import type { Completion, Delayed } from './delayed.ts'
 import type { Events, Subscriptions } from './events.ts'
 import type { Permissions } from './permissions.ts'
 import type { Versions } from './versions.ts'
@@ -13,6 +14,7 @@ export interface Shared {
   readonly permissions: Permissions
   readonly versions: Versions
   readonly events: Events
+  readonly delayed: Delayed
 }
 
 type CommonMessage =
@@ -39,6 +41,8 @@ export interface Implementation<P extends Protocol = Protocol> {
   /** Optional messages that this platform leaves out. */
   readonly absent?: readonly number[]
   readonly subscriptions?: Subscriptions
+  /** Carries out a request that was accepted to be answered later. */
+  readonly complete?: Completion | undefined
   /** Gives back all that the agent holds here; subscriptions are dropped by the caller. */
   release(agent: number): void
 }

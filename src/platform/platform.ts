@@ -14,6 +14,8 @@ import { clockProtocol } from './clock.ts'
 import { ClockState } from './clock-state.ts'
 import { commonHandlers } from './common.ts'
 import type { ChannelConfig, PlatformConfig } from './config.ts'
+import { Delayed } from './delayed.ts'
+import { Delays } from './delays.ts'
 import { type EventSink, Events } from './events.ts'
 import type { Implementation, Shared } from './implementation.ts'
 import { agentIdOf, agentIndex, BASE, firstProtocol, protocolCount } from './numbering.ts'
@@ -40,6 +42,15 @@ export interface PlatformParts {
 
 /** Every message as it came in, before any check: `words` holds `length` bytes. */
 export type Tap = (channel: number, words: Uint32Array, length: number) => void
+
+/** Delayed responses that one agent can have outstanding. */
+const delayedPlaces = ({ clock, sensor, reset, voltage }: PlatformConfig): number =>
+  [
+    new Delays(clock?.clocks ?? [], clock?.maxAsync ?? 0),
+    new Delays(sensor?.sensors ?? [], sensor?.maxAsync ?? 0),
+    new Delays(reset?.domains ?? [], reset?.maxAsync ?? 0),
+    new Delays(voltage?.domains ?? [], voltage?.maxAsync ?? 0),
+  ].reduce((sum, { limit }) => sum + limit, 0)
 
 /** An SCMI platform in memory, after a platform file. Allocates nothing per message. */
 export class Platform {
@@ -93,11 +104,15 @@ export class Platform {
     this.resets = new ResetState(config.reset?.domains.length ?? 0)
     this.voltages = new VoltageState(config.voltage, agents)
     this.system = new SystemState(parts.onSystemRequest)
+    const events = new Events(agents * delayedPlaces(config))
+    const delayed = new Delayed(agents, agents * delayedPlaces(config), events)
+    events.onSent = (agent, protocol) => delayed.sent(agent, protocol)
     this.#shared = {
       agents,
       permissions: new Permissions(config),
       versions: new Versions(config),
-      events: new Events(),
+      events,
+      delayed,
     }
     const shared = this.#shared
     const base = baseProtocol(config, shared, {
@@ -112,11 +127,13 @@ export class Platform {
       config.power && powerProtocol(config.power, this.power, shared),
       config.system && systemProtocol(config.system, this.system, shared),
       config.performance && performanceProtocol(config.performance, this.performance, shared),
-      config.clock && clockProtocol(config.clock.clocks, this.clocks, shared),
+      config.clock && clockProtocol(config.clock, this.clocks, shared),
       config.sensor && sensorProtocol(config.sensor, this.sensors, shared),
       config.reset && resetProtocol(config.reset, this.resets, shared),
-      config.voltage && voltageProtocol(config.voltage, this.voltages),
+      config.voltage && voltageProtocol(config.voltage, this.voltages, shared),
     ].filter(implementation => implementation !== undefined)
+    for (const { protocol, complete } of this.#implementations)
+      delayed.handle(protocol.id - firstProtocol, complete)
     this.#rules = compileRules(this.#implementations, shared.versions, implementation =>
       commonHandlers(implementation, shared.versions, (call, index) => this.#existing(call, index)),
     )
@@ -147,7 +164,7 @@ export class Platform {
     return this.#shared.versions.inForce(agentIndex(agentId), protocol - firstProtocol)
   }
 
-  /** Frames for agents that were dropped because the queue was full. */
+  /** Notifications that were dropped because the queue was full. */
   get eventsDropped(): number {
     return this.#shared.events.dropped
   }
@@ -161,14 +178,34 @@ export class Platform {
     if (channel < 0 || channel >= this.channels || length < 4) return 0
     const { words, ints } = frame
     if (this.tap !== undefined) this.tap(channel, words, length)
+    this.#shared.delayed.received()
     const status = this.#answer(channel, frame, length)
     ints[1] = status
     // What is wrong is told by the status alone.
     return status === SUCCESS ? this.#call.length : 8
   }
 
-  /** Sends what the platform has to say of its own accord. Call it when the response is on its way. */
+  /**
+   * Tells the platform the time, in monotonic microseconds modulo 2^32, always of the same clock: before each message,
+   * so that delays count from then on, and whenever something may be due. What is due is carried out; `flush` after it.
+   */
+  tick(now: number): void {
+    this.#shared.delayed.tick(now)
+    this.#shared.delayed.run()
+  }
+
+  /** Microseconds from the last `tick` until a request is due; -1 when none waits for a time. */
+  get dueIn(): number {
+    return this.#shared.delayed.dueIn
+  }
+
+  /**
+   * Sends what the platform has to say of its own accord, in order: notifications (type 3) and delayed responses (type
+   * 2). Call it when the response to the last command is on its way. A delayed response comes on the channel that its
+   * command came on, with the command's token; the sink must not lose it: the agent may ask for the next one.
+   */
   flush(sink: EventSink): void {
+    this.#shared.delayed.run()
     this.#shared.events.flush(sink, this.#eventChannel)
   }
 
@@ -199,6 +236,7 @@ export class Platform {
     call.words = words
     call.ints = frame.ints
     call.agent = agent
+    call.channel = channel
     call.p2a = this.#p2a[channel] !== 0
     call.version = versions.word(protocol, version)
     call.room = room
@@ -225,6 +263,7 @@ export class Platform {
   }
 
   #dropDenied(agent: number): void {
+    this.#shared.delayed.deny(agent, this.#shared.permissions)
     for (const implementation of this.#implementations) {
       const { subscriptions, protocol, resources } = implementation
       if (subscriptions !== undefined && resources > 0)
@@ -233,6 +272,8 @@ export class Platform {
   }
 
   #resetAgent(agent: number): void {
+    this.#shared.delayed.drop(agent)
+    this.#shared.events.withdraw(agent)
     for (const implementation of this.#implementations) {
       implementation.subscriptions?.drop(agent) // first: a dead agent does not hear of its own end
       implementation.release(agent)

@@ -4,13 +4,16 @@ import { reset as protocol } from '../scmi/reset.ts'
 import { INVALID_PARAMETERS, NOT_SUPPORTED, SUCCESS } from '../scmi/status.ts'
 import { BODY } from './call.ts'
 import type { ResetConfig } from './config-protocols.ts'
+import { DELAYED_BODY } from './delayed.ts'
+import { Delays } from './delays.ts'
 import { Subscriptions } from './events.ts'
 import { flags, type Implementation, type Shared, subscribe } from './implementation.ts'
 import { Names } from './names.ts'
-import { agentIdOf } from './numbering.ts'
+import { agentIdOf, RESET } from './numbering.ts'
 import { arg, argBits, out, outBits } from './words.ts'
 
 const m = protocol.messages
+const ASYNC_RESET = outBits(m.RESET_DOMAIN_ATTRIBUTES, 'attributes', 'async')
 const EXT_NAME = outBits(m.RESET_DOMAIN_ATTRIBUTES, 'attributes', 'ext_name')
 const NOTIFY = outBits(m.RESET_DOMAIN_ATTRIBUTES, 'attributes', 'notify')
 const LATENCY = out(m.RESET_DOMAIN_ATTRIBUTES, 'latency')
@@ -66,7 +69,7 @@ export class ResetState {
 }
 
 export function resetProtocol(
-  { domains }: ResetConfig,
+  { domains, maxAsync }: ResetConfig,
   state: ResetState,
   shared: Shared,
 ): Implementation<typeof protocol> {
@@ -76,6 +79,7 @@ export function resetProtocol(
   const explicit = flags(domains, d => d.explicit)
   const notify = flags(domains, d => d.notify)
   const states = domains.map(d => Int32Array.from(d.states, state => state | 0))
+  const delays = new Delays(domains, maxAsync)
   const subscriptions = new Subscriptions(1, domains.length, shared.agents)
 
   const announce = (domain: number, cause: number, resetState: number): void => {
@@ -96,6 +100,13 @@ export function resetProtocol(
       for (let domain = 0; domain < domains.length; domain++)
         if (state.holder(domain) === agent) state.deassert(domain)
     },
+    complete(due, words) {
+      state.pulse(due.resource)
+      announce(due.resource, due.agent, due.value[0] as number)
+      words[DELAYED_BODY] = due.resource
+      due.length = 4
+      return SUCCESS
+    },
     attributes(call) {
       call.words[BODY] = domains.length
       return SUCCESS
@@ -104,6 +115,7 @@ export function resetProtocol(
       RESET_DOMAIN_ATTRIBUTES(call) {
         const id = call.resource
         let bits = call.p2a && notify[id] !== 0 ? NOTIFY : 0
+        if (call.p2a && delays.has(id)) bits |= ASYNC_RESET
         if (call.version >= v3 && names.extended(id) !== 0) bits |= EXT_NAME
         call.words[BODY] = bits
         call.words[LATENCY] = latency[id] as number
@@ -118,7 +130,12 @@ export function resetProtocol(
         if (resetState !== COLD && (states[id] as Int32Array).indexOf(resetState) < 0)
           return INVALID_PARAMETERS
         if ((asked & AUTONOMOUS) !== 0) {
-          if (autonomous[id] === 0 || (asked & ASYNC) !== 0) return NOT_SUPPORTED
+          if (autonomous[id] === 0) return NOT_SUPPORTED
+          if ((asked & ASYNC) !== 0) {
+            if (!call.p2a || !delays.has(id)) return NOT_SUPPORTED
+            shared.delayed.value[0] = resetState
+            return shared.delayed.accept(call, RESET, delays)
+          }
           state.pulse(id)
           announce(id, call.agent, resetState)
           return SUCCESS

@@ -5,6 +5,8 @@ import { sensor as protocol } from '../scmi/sensor.ts'
 import { INVALID_PARAMETERS, NOT_SUPPORTED, OUT_OF_RANGE, PROTOCOL_ERROR, SUCCESS } from '../scmi/status.ts'
 import { BODY, type Call } from './call.ts'
 import type { SensorConfig } from './config-protocols.ts'
+import { DELAYED_BODY } from './delayed.ts'
+import { Delays } from './delays.ts'
 import { Subscriptions } from './events.ts'
 import { flags, type Implementation, type Shared, subscribe } from './implementation.ts'
 import { Names } from './names.ts'
@@ -28,11 +30,13 @@ const POWER = fieldAt('sensor_power')
 const RESOLUTION = fieldAt('resolution')
 const MIN = fieldAt('min_range')
 const MAX = fieldAt('max_range')
+const ASYNC_READ = bitsOf('attributes_low', 'async')
 const EXTENDED = bitsOf('attributes_low', 'extended')
 const EXT_NAME = bitsOf('attributes_low', 'ext_name')
 const CONTINUOUS = bitsOf('attributes_low', 'continuous_update')
 const UNIT_EXPONENT = shiftOf(bitsOf('attributes_high', 'unit_exponent'))
 const SENSORS_LEFT = shiftOf(outBits(m.SENSOR_DESCRIPTION_GET, 'num_sensor_flags', 'remaining'))
+const MAX_ASYNC = shiftOf(outBits(m.PROTOCOL_ATTRIBUTES, 'attributes', 'max_async'))
 const TRIP_CONTROL = arg(m.SENSOR_TRIP_POINT_CONFIG, 'trip_point_ev_ctrl')
 const TRIP_VALUE = arg(m.SENSOR_TRIP_POINT_CONFIG, 'value')
 const TRIP_EVENT = argBits(m.SENSOR_TRIP_POINT_CONFIG, 'trip_point_ev_ctrl', 'event')
@@ -40,6 +44,8 @@ const TRIP_POINT = shiftOf(argBits(m.SENSOR_TRIP_POINT_CONFIG, 'trip_point_ev_ct
 const READ_FLAGS = arg(m.SENSOR_READING_GET, 'flags')
 const READ_ASYNC = argBits(m.SENSOR_READING_GET, 'flags', 'async')
 const READING_BYTES = formAt(m.SENSOR_READING_GET, v2).response.tail?.entry.size as number
+/** A reading of version 1. */
+const VALUE_BYTES = 8
 const INTERVAL_INDEX = arg(m.SENSOR_LIST_UPDATE_INTERVALS, 'index')
 const TRIPLET = outBits(m.SENSOR_LIST_UPDATE_INTERVALS, 'num_intervals_flags', 'triplet')
 const INTERVALS_LEFT = shiftOf(outBits(m.SENSOR_LIST_UPDATE_INTERVALS, 'num_intervals_flags', 'remaining'))
@@ -57,7 +63,7 @@ const UPDATE = protocol.notifications.SENSOR_UPDATE
 const PLATFORM = 0
 
 export function sensorProtocol(
-  { sensors }: SensorConfig,
+  { sensors, maxAsync }: SensorConfig,
   state: SensorState,
   shared: Shared,
 ): Implementation<typeof protocol> {
@@ -72,6 +78,7 @@ export function sensorProtocol(
     sensors.flatMap(s => [s.min, Math.floor(s.min / two32), s.max, Math.floor(s.max / two32)]),
     word => word >>> 0,
   )
+  const delays = new Delays(sensors, maxAsync)
   const subscriptions = new Subscriptions(2, sensors.length, shared.agents)
 
   state.watch = (sensor, before, now) => {
@@ -107,6 +114,7 @@ export function sensorProtocol(
     words[at] = id
     words[at + HIGH] = high[id] as number
     names.short(id, words, at + NAME)
+    if (call.p2a && delays.has(id)) low |= ASYNC_READ
     if (call.version >= v2) {
       low |= EXTENDED // always, as SCP does: 52 bytes
       if (call.p2a && continuous[id] !== 0) low |= CONTINUOUS
@@ -127,8 +135,15 @@ export function sensorProtocol(
     subscriptions,
     absent: [m.SENSOR_AXIS_NAME_GET.id],
     release: agent => state.release(agent),
+    complete(due, words) {
+      if (due.version >= v2 && !state.enabled(due.resource)) return PROTOCOL_ERROR // switched off meanwhile
+      words[DELAYED_BODY] = due.resource
+      state.writeReading(due.resource, words, DELAYED_BODY + 1)
+      due.length = 4 + (due.version >= v2 ? READING_BYTES : VALUE_BYTES)
+      return SUCCESS
+    },
     attributes(call) {
-      call.words[BODY] = sensors.length // no asynchronous reads, no register area
+      call.words[BODY] = sensors.length | (call.p2a ? delays.limit << MAX_ASYNC : 0) // no register area
       return SUCCESS
     },
     handlers: {
@@ -158,9 +173,14 @@ export function sensorProtocol(
         return SUCCESS
       },
       SENSOR_READING_GET(call) {
-        if (((call.args[READ_FLAGS] as number) & READ_ASYNC) !== 0) return NOT_SUPPORTED
+        const async = ((call.args[READ_FLAGS] as number) & READ_ASYNC) !== 0
+        if (async && (!call.p2a || !delays.has(call.resource))) return NOT_SUPPORTED
+        if (call.version >= v2 && !state.enabled(call.resource)) return PROTOCOL_ERROR
+        if (async) {
+          call.length = 8 // the reading comes later
+          return shared.delayed.accept(call, SENSOR, delays)
+        }
         if (call.version >= v2) {
-          if (!state.enabled(call.resource)) return PROTOCOL_ERROR
           call.words[BODY + 2] = 0 // no time stamps
           call.words[BODY + 3] = 0
           call.length += READING_BYTES

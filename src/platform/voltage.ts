@@ -4,16 +4,19 @@ import { INVALID_PARAMETERS, NOT_SUPPORTED, OUT_OF_RANGE, SUCCESS } from '../scm
 import { voltage as protocol, VOLTAGE_OFF, VOLTAGE_ON } from '../scmi/voltage.ts'
 import { BODY } from './call.ts'
 import type { VoltageConfig } from './config-protocols.ts'
+import { DELAYED_BODY } from './delayed.ts'
+import { Delays } from './delays.ts'
 import { DescribedValues } from './described-values.ts'
-import type { Implementation } from './implementation.ts'
+import type { Implementation, Shared } from './implementation.ts'
 import { Names } from './names.ts'
-import { agentIndex } from './numbering.ts'
+import { agentIndex, VOLTAGE } from './numbering.ts'
 import { Votes } from './votes.ts'
 import { arg, argBits, out, outBits, shiftOf } from './words.ts'
 
 const m = protocol.messages
 const NAME = out(m.VOLTAGE_DOMAIN_ATTRIBUTES, 'name')
 const EXT_NAME = outBits(m.VOLTAGE_DOMAIN_ATTRIBUTES, 'attributes', 'ext_name')
+const ASYNC_SET = outBits(m.VOLTAGE_DOMAIN_ATTRIBUTES, 'attributes', 'async')
 const LEVEL_INDEX = arg(m.VOLTAGE_DESCRIBE_LEVELS, 'level_index')
 const TRIPLET = outBits(m.VOLTAGE_DESCRIBE_LEVELS, 'num_levels_flags', 'triplet')
 const LEFT = shiftOf(outBits(m.VOLTAGE_DESCRIBE_LEVELS, 'num_levels_flags', 'remaining'))
@@ -63,10 +66,12 @@ export class VoltageState {
 }
 
 export function voltageProtocol(
-  { domains }: VoltageConfig,
+  { domains, maxAsync }: VoltageConfig,
   state: VoltageState,
+  shared: Shared,
 ): Implementation<typeof protocol> {
   const names = new Names(domains.map(d => d.name))
+  const delays = new Delays(domains, maxAsync)
   const modes = domains.map(d => Uint8Array.from(d.modes))
 
   return {
@@ -75,13 +80,26 @@ export function voltageProtocol(
     release(agent) {
       for (let domain = 0; domain < domains.length; domain++) state.votes.release(agent, domain)
     },
+    complete(due, words) {
+      const level = due.value[0] as number
+      state.setLevel(due.resource, level)
+      words[DELAYED_BODY] = due.resource
+      words[DELAYED_BODY + 1] = level
+      due.length = 8
+      return SUCCESS
+    },
     attributes(call) {
       call.words[BODY] = domains.length
       return SUCCESS
     },
     handlers: {
       VOLTAGE_DOMAIN_ATTRIBUTES(call) {
-        call.words[BODY] = call.version >= v2 && names.extended(call.resource) !== 0 ? EXT_NAME : 0
+        let bits = 0
+        if (call.version >= v2) {
+          if (names.extended(call.resource) !== 0) bits |= EXT_NAME
+          if (call.p2a && delays.has(call.resource)) bits |= ASYNC_SET
+        }
+        call.words[BODY] = bits
         names.short(call.resource, call.words, NAME)
         return SUCCESS
       },
@@ -107,11 +125,16 @@ export function voltageProtocol(
         return SUCCESS
       },
       VOLTAGE_LEVEL_SET(call) {
-        if (((call.args[FLAGS] as number) & ASYNC) !== 0) return NOT_SUPPORTED
+        const async = ((call.args[FLAGS] as number) & ASYNC) !== 0
+        if (async && (!call.p2a || !delays.has(call.resource))) return NOT_SUPPORTED
         const level = call.signedArgs[LEVEL] as number
         const levels = state.levels[call.resource] as DescribedValues
         levels.cell[0] = level
         if (!levels.held()) return INVALID_PARAMETERS
+        if (async) {
+          shared.delayed.value[0] = level
+          return shared.delayed.accept(call, VOLTAGE, delays)
+        }
         state.setLevel(call.resource, level)
         return SUCCESS
       },

@@ -135,3 +135,17 @@ test('closed, it takes nothing; twice is once', () => {
   link.expire(0)
   expect(completed).toEqual([])
 })
+
+test('time passes for the platform with each command and each look at deadlines', () => {
+  const { platform, link, completed, take } = linked(text =>
+    text.replace('rate: 125000000 }', 'rate: 125000000, async: { ms: 2 } }'),
+  )
+  const command = take(word(0x14, 0x5), 1, 0, 25_000_000, 0) // asynchronously
+  command.arrivedAt = 50_000
+  link.send(0, command)
+  expect(answer(completed[0] as Transfer)).toBe(hex(word(0x14, 0x5), 0))
+  link.expire(51_999)
+  expect(platform.clocks.rate(0)).toBe(125_000_000)
+  link.expire(52_000)
+  expect(platform.clocks.rate(0)).toBe(25_000_000)
+})

@@ -111,6 +111,23 @@ describe('agents', () => {
     expect(receive(guest)).toBe('')
   })
 
+  test('a delayed response comes by itself when it is due, with the token of its command', async () => {
+    const later = exampleText.replace('rate: 125000000 }', 'rate: 125000000, async: { ms: 20 } }')
+    serve(new Platform(parsePlatform(later, 'platform.yaml')))
+    const mediator = connect(1)
+    const set = hex(word(0x14, 5, 0x2a5), 1, 0, 25_000_000, 0)
+    expect(ask(mediator, set)).toBe(framed(hex(word(0x14, 5, 0x2a5), 0)))
+    const start = performance.now()
+    let came = ''
+    while (came === '' && performance.now() - start < 4000) {
+      reactor.step(5000) // wakes for the response, not for the timeout alone
+      came = receive(mediator)
+    }
+    expect(came).toBe(framed(hex(word(0x14, 5, 0x2a5, 2), 0, 0, 25_000_000, 0)))
+    expect(performance.now() - start).toBeGreaterThan(15)
+    expect(performance.now() - start, 'before the 5 s of the step').toBeLessThan(4000)
+  })
+
   test('one connection at a time; what an agent set up outlives it', () => {
     serve()
     const first = connect(1)
@@ -155,6 +172,8 @@ describe('what the platform sends of its own accord', () => {
   /** Answers every command, and then has frames to send. */
   class Chatty implements ServedPlatform {
     readonly queue: [number, string][] = []
+    readonly dueIn = -1
+    tick(): void {}
     handle(_channel: number, frame: Transfer): number {
       frame.ints[1] = 0
       return 8

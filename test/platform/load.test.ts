@@ -51,6 +51,18 @@ describe('types and bounds', () => {
     ['agents: []', 'vendor is missing'],
     ['[]', 'the file must be object; found []'],
     ['vendor: v\nagents: []\n', 'agents must NOT have fewer than 1 items; found []'],
+    [
+      `${minimal}reset: { domains: [{ id: 0, name: a, async: { ms: 1, messages: 1 } }] }\n`,
+      'reset.domains[0].async.messages is not a known property',
+    ],
+    [
+      `${minimal}reset: { domains: [{ id: 0, name: a, async: {} }] }\n`,
+      'reset.domains[0].async.ms is missing',
+    ],
+    [
+      `${minimal}reset: { maxAsync: 64, domains: [{ id: 0, name: a }] }\n`,
+      'reset.maxAsync must be <= 63; found 64',
+    ],
     [`${minimal}speed: 3\n`, 'speed is not a known property'],
     [`${minimal}release: '2.5'\n`, 'release must be one of 1.0, 2.0, 3.0, 3.1, 3.2; found "2.5"'],
     ['vendor: v\nagents: [{ id: 0, name: a }]\n', 'agents[0].id must be >= 1; found 0'],

@@ -63,6 +63,7 @@ export class EmbeddedLink implements FirmwareLink {
     if (word < 0) return false
     for (let i = 1; i < (length + 3) >>> 2; i++) words[i] = transfer.words[i] as number
     words[0] = word
+    this.#platform.tick(transfer.arrivedAt)
     const answered = this.#platform.handle(channel, this.#frame, length)
     const done = this.#pending.accept(channel, this.#frame, answered)
     if (done !== undefined) handler.complete(done) // may send again: the frame is no longer needed
@@ -70,9 +71,12 @@ export class EmbeddedLink implements FirmwareLink {
     return true
   }
 
+  /** Also carries out what the platform is to do later: as precisely as it is called. */
   expire(now: number): void {
     for (let done = this.#pending.expire(now); done !== undefined; done = this.#pending.expire(now))
       this.#handler?.complete(done)
+this.#platform.tick(now)
+    this.#platform.flush(this.#arrived) // before what is overdue is given up
     for (let tag = this.#pending.forsake(now); tag !== 0; tag = this.#pending.forsake(now))
       this.#handler?.delayed(tag, this.#event.bytes, 0)
   }
