@@ -10,6 +10,7 @@ import { errorText, MediatorError } from '../errors.ts'
 import { Reactor } from '../native/reactor.ts'
 import { loadPlatform } from '../platform/load.ts'
 import { Platform } from '../platform/platform.ts'
+import { type ProfileName, profileNames } from '../platform/profiles.ts'
 import { PlatformServer } from './platform-server.ts'
 import { type AgentSocket, agentSockets } from './sockets.ts'
 
@@ -23,6 +24,7 @@ interface Options {
   readonly config: string
   readonly directory?: string
   readonly socketPrefix?: string
+  readonly profile?: ProfileName
   readonly json?: boolean
 }
 
@@ -36,6 +38,11 @@ function command(): Command {
       ),
     )
     .option('--socket-prefix <prefix>', 'make the sockets PREFIXID.sock instead')
+    .addOption(
+      new Option('--profile <name>', "imitate this platform's deviations, whatever the file says").choices(
+        profileNames,
+      ),
+    )
     .option('--json', 'print one JSON object a line')
     .version(version, '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
@@ -76,7 +83,8 @@ async function main(): Promise<void> {
     void process.stderr.write(
       json ? `${JSON.stringify({ level, text })}\n` : `scmi-platform: ${level}: ${text}\n`,
     )
-  const config = loadPlatform(options.config)
+  const file = loadPlatform(options.config)
+  const config = { ...file, profile: options.profile ?? file.profile }
   const sockets = agentSockets(config, prefixOf(options))
   const platform = new Platform(config, {
     onSystemRequest: (agentId, state, graceful) =>
@@ -103,6 +111,7 @@ async function main(): Promise<void> {
         pid: process.pid,
         config: resolve(options.config),
         vendor: config.vendor,
+        profile: config.profile,
         sockets,
       }),
     )

@@ -8,7 +8,7 @@ import type { Timer, TimerSource } from '../native/timer.ts'
 import type { Platform } from '../platform/platform.ts'
 import { DELAYED_RESPONSE } from '../scmi/header.ts'
 import { PROTOCOL_ERROR } from '../scmi/status.ts'
-import type { Transfer } from '../transfer.ts'
+import { headerBytes, type Transfer } from '../transfer.ts'
 import { KeptFrames } from './kept-frames.ts'
 import type { AgentSocket } from './sockets.ts'
 
@@ -83,7 +83,8 @@ export class PlatformServer implements FrameHandler, TimerSource {
   handle(transfer: Transfer, link: GuestLink): void {
     this.#platform.tick(this.#reactor.now)
     const length = this.#platform.handle(transfer.guest, transfer, transfer.length)
-    if (length === 0) transfer.answer(PROTOCOL_ERROR)
+    // Without a header there is nothing the platform could answer; with one, it has its reasons to be silent.
+    if (length === 0 && transfer.length < headerBytes) transfer.answer(PROTOCOL_ERROR)
     else transfer.length = length
     link.complete(transfer)
     this.#flush() // events come after the response that caused them

@@ -20,6 +20,8 @@ const PROTOCOL_FLAGS = arg(m.BASE_SET_PROTOCOL_PERMISSIONS, 'flags')
 const RESET_FLAGS = arg(m.BASE_RESET_AGENT_CONFIGURATION, 'flags')
 const ERRORS = protocol.notifications.BASE_ERROR_EVENT
 const reportBytes = 8
+/** Protocols a list of fixed size has room for. */
+const fixedList = 8
 const FATAL = 0x8000_0000
 
 /** What the Base protocol does to the platform beyond answering. */
@@ -41,7 +43,7 @@ export interface BaseProtocol {
 }
 
 export function baseProtocol(config: PlatformConfig, shared: Shared, actions: BaseActions): BaseProtocol {
-  const { permissions, versions } = shared
+  const { permissions, versions, deviations } = shared
   const byId = [...config.agents].sort((a, b) => a.id - b.id)
   /** By agent id: the platform, then the agents. */
   const names = new Names(['platform', ...byId.map(a => a.name)])
@@ -63,7 +65,7 @@ export function baseProtocol(config: PlatformConfig, shared: Shared, actions: Ba
       absent: config.subVendor === undefined ? [m.BASE_DISCOVER_SUB_VENDOR.id] : [],
       release() {}, // what an agent holds in Base are permissions, and these have a flag of their own
       attributes(call) {
-        call.words[BODY] = visible(call.agent) | (shared.agents << AGENTS)
+        call.words[BODY] = visible(call.agent) | ((deviations.agentsHidden ? 0 : shared.agents) << AGENTS)
         return SUCCESS
       },
       handlers: {
@@ -83,9 +85,10 @@ export function baseProtocol(config: PlatformConfig, shared: Shared, actions: Ba
         BASE_DISCOVER_LIST_PROTOCOLS(call) {
           const skip = call.args[0] as number
           const total = visible(call.agent)
-          if (skip > total) return INVALID_PARAMETERS
-          const n = call.fitting(1, total - skip)
-          for (let i = 0; i < n; i += 4) call.words[BODY + 1 + i / 4] = 0
+          const fixed = deviations.fixedProtocolList
+          if (skip > total && !fixed) return INVALID_PARAMETERS
+          const n = call.fitting(1, Math.max(0, total - skip))
+          for (let i = 0; i < (fixed ? fixedList : n); i += 4) call.words[BODY + 1 + i / 4] = 0
           let seen = 0
           for (let p = BASE + 1; p < protocolCount; p++) {
             if (!versions.has(p) || !permissions.open(call.agent, p)) continue
@@ -95,7 +98,7 @@ export function baseProtocol(config: PlatformConfig, shared: Shared, actions: Ba
             call.words[at] = (call.words[at] as number) | ((firstProtocol + p) << ((i & 3) * 8))
           }
           call.words[BODY] = n
-          call.length += (n + 3) & ~3
+          call.length += fixed ? fixedList : (n + 3) & ~3
           return SUCCESS
         },
         BASE_DISCOVER_AGENT(call) {
@@ -118,10 +121,12 @@ export function baseProtocol(config: PlatformConfig, shared: Shared, actions: Ba
         // The order of Arm's suite: agent, flags, device, protocol. That the caller is trusted is proven before.
         BASE_SET_DEVICE_PERMISSIONS(call) {
           const id = call.args[SET_AGENT] as number
-          if (id === PLATFORM || id > shared.agents) return NOT_FOUND
+          if (id > shared.agents) return NOT_FOUND
+          if (id === PLATFORM) return deviations.platformAsTarget
           if (actions.checked(call) !== SUCCESS) return INVALID_PARAMETERS
           const device = call.args[SET_DEVICE] as number
-          if (device >= permissions.devices) return NOT_FOUND
+          if (device >= permissions.devices) return deviations.unknownDevice
+          if (deviations.permissionsIgnored) return SUCCESS
           const allow = (call.args[DEVICE_FLAGS] as number) & 1
           permissions.setDevice(agentIndex(id), device, allow)
           if (allow === 0) actions.permissionsReduced(agentIndex(id))
@@ -130,12 +135,15 @@ export function baseProtocol(config: PlatformConfig, shared: Shared, actions: Ba
         },
         BASE_SET_PROTOCOL_PERMISSIONS(call) {
           const id = call.args[SET_AGENT] as number
-          if (id === PLATFORM || id > shared.agents) return NOT_FOUND
+          if (id > shared.agents) return NOT_FOUND
+          if (id === PLATFORM) return deviations.platformAsTarget
           if (actions.checked(call) !== SUCCESS) return INVALID_PARAMETERS
           const device = call.args[SET_DEVICE] as number
-          if (device >= permissions.devices) return NOT_FOUND
+          if (device >= permissions.devices) return deviations.unknownDevice
           const p = (call.args[PROTOCOL_ID] as number) - firstProtocol
-          if (p <= BASE || p >= protocolCount || !versions.has(p)) return NOT_FOUND // Base cannot be denied
+          if (p === BASE) return deviations.baseAsTarget // Base cannot be denied
+          if (p < 0 || p >= protocolCount || !versions.has(p)) return NOT_FOUND
+          if (deviations.permissionsIgnored) return SUCCESS
           const allow = (call.args[PROTOCOL_FLAGS] as number) & 1
           permissions.setProtocol(agentIndex(id), device, p, allow)
           if (allow === 0) actions.permissionsReduced(agentIndex(id))
@@ -146,9 +154,11 @@ export function baseProtocol(config: PlatformConfig, shared: Shared, actions: Ba
           if (id > shared.agents) return NOT_FOUND
           if (actions.checked(call) !== SUCCESS) return INVALID_PARAMETERS
           if (id === PLATFORM) return SUCCESS // the platform keeps nothing for itself that could be given back
-          actions.resetAgent(agentIndex(id))
-          if (((call.args[RESET_FLAGS] as number) & 1) === 0) return SUCCESS
-          permissions.restore(agentIndex(id))
+          const withPermissions = ((call.args[RESET_FLAGS] as number) & 1) !== 0
+          if (withPermissions && deviations.resetForgetsLastAgent && id === shared.agents) return NOT_FOUND
+          if (!deviations.resetKeepsHoldings) actions.resetAgent(agentIndex(id))
+          if (withPermissions) permissions.restore(agentIndex(id))
+          if (deviations.ownResetUnanswered && id === agentIdOf(call.agent)) call.length = 0
           return SUCCESS
         },
       },

@@ -95,6 +95,7 @@ export function clockProtocol(
   const rateNotify = flags(clocks, c => c.rateNotify)
   const requestedNotify = flags(clocks, c => c.rateRequestedNotify)
   const delays = new Delays(clocks, maxAsync)
+  const feigned = shared.deviations.asyncRatesFeigned
   const enableDelay = Uint32Array.from(clocks, c => c.enableDelayUs)
   const subscriptions = new Subscriptions(2, clocks.length, shared.agents)
 
@@ -132,7 +133,8 @@ export function clockProtocol(
       return SUCCESS
     },
     attributes(call) {
-      call.words[BODY] = clocks.length | (call.p2a ? delays.limit << MAX_ASYNC : 0)
+      const most = feigned !== 0 ? feigned : call.p2a ? delays.limit : 0
+      call.words[BODY] = clocks.length | (most << MAX_ASYNC)
       return SUCCESS
     },
     handlers: {
@@ -173,7 +175,7 @@ export function clockProtocol(
       CLOCK_RATE_SET(call) {
         if (!mayDo(call, MAY_RATE)) return DENIED
         const asked = call.args[SET_FLAGS] as number
-        const async = (asked & ASYNC) !== 0
+        const async = (asked & ASYNC) !== 0 && feigned === 0
         if (async && (!call.p2a || delays.limit === 0)) return NOT_SUPPORTED
         const rates = state.rates[call.resource] as DescribedValues
         const { cell } = rates

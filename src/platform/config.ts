@@ -3,6 +3,7 @@ import { type Static, Type } from 'typebox'
 import { maxMessageBytesLimit } from '../transfer.ts'
 import { protocolSections } from './config-protocols.ts'
 import { closed, flag, id, ids, name15, word } from './config-shapes.ts'
+import { profileNames } from './profiles.ts'
 
 const agent = Type.Object(
   {
@@ -57,6 +58,10 @@ export const platformSchema = Type.Object(
     release: Type.Enum(['1.0', '2.0', '3.0', '3.1', '3.2'], {
       default: '3.2',
       description: 'SCMI release whose protocol versions are presented.',
+    }),
+    profile: Type.Enum(profileNames, {
+      default: 'standard',
+      description: 'Real platform whose deviations from the standard are imitated.',
     }),
     versions: Type.Object(
       {

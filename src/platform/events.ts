@@ -15,6 +15,8 @@ export type EventSink = (channel: number, frame: Uint8Array, length: number) => 
 export class Events {
   /** Notifications that found the queue full. */
   dropped = 0
+  /** Whether notifications carry a number in their token. */
+  numbered = false
   /** Hears of each delayed response that has left the queue. */
   onSent: ((agent: number, protocol: number) => void) | undefined = undefined
   readonly #slots: number
@@ -27,6 +29,7 @@ export class Events {
   readonly #channels: Int16Array
   /** Protocol index of a delayed response; -1 for notifications. */
   readonly #protocols: Int8Array
+  #number = 0
   #first = 0
   #count = 0
   /** How many of them are notifications. */
@@ -60,7 +63,7 @@ export class Events {
     const at = this.#append(agent, none)
     this.#lengths[at] = 4 + payloadBytes
     const words = this.#words[at] as Uint32Array
-    words[0] = header(protocolId, notification, NOTIFICATION)
+    words[0] = header(protocolId, notification, NOTIFICATION, this.numbered ? this.#number++ : 0)
     return words
   }
 

@@ -5,6 +5,7 @@ import type { Handler } from './call.ts'
 import type { Completion, Delayed } from './delayed.ts'
 import type { Events, Subscriptions } from './events.ts'
 import type { Permissions } from './permissions.ts'
+import type { Deviations } from './profiles.ts'
 import type { Versions } from './versions.ts'
 
 /** What the protocols of one platform share. */
@@ -15,6 +16,8 @@ export interface Shared {
   readonly versions: Versions
   readonly events: Events
   readonly delayed: Delayed
+  /** Where this platform is not as the standard has it. */
+  readonly deviations: Deviations
 }
 
 type CommonMessage =

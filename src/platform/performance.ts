@@ -153,7 +153,7 @@ export function performanceProtocol(
         const levels = state.levels[call.resource] as Uint32Array
         const detail = details[call.resource] as Uint32Array
         const index = call.args[LEVEL_INDEX] as number
-        if (index >= levels.length) return INVALID_PARAMETERS
+        if (index >= levels.length) return shared.deviations.indexBeyond
         const long = call.version >= v4
         const bytes = long ? longBytes : shortBytes
         const n = call.fitting(bytes, levels.length - index)

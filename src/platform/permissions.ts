@@ -2,6 +2,7 @@
 import type { PlatformConfig } from './config.ts'
 import { resourceLists } from './cross-checks.ts'
 import { agentIndex, CLOCK, PERFORMANCE, POWER, protocolCount, RESET, SENSOR, VOLTAGE } from './numbering.ts'
+import type { Deviations } from './profiles.ts'
 
 const indexOfKey = {
   power: POWER,
@@ -37,8 +38,10 @@ export class Permissions {
   readonly #allowed: readonly Uint32Array[]
   /** 1 where any of a protocol's resources may be used, or the protocol has none. */
   readonly #open: Uint8Array
+  readonly #readsAllowed: boolean
 
-  constructor(config: PlatformConfig) {
+  constructor(config: PlatformConfig, { allowedByDefault, readsAllowed }: Deviations) {
+    this.#readsAllowed = readsAllowed
     this.#agents = config.agents.length
     this.devices = config.devices.length
     this.#initial = new Uint8Array(this.#agents * this.devices)
@@ -67,7 +70,7 @@ export class Permissions {
     )
     for (const agent of config.agents) {
       const index = agentIndex(agent.id)
-      const all = agent.permissions === 'allow' ? 1 : 0
+      const all = allowedByDefault || agent.permissions === 'allow' ? 1 : 0
       this.#loose[index] = all
       this.#initial.fill(all, index * this.devices, (index + 1) * this.devices)
       for (const id of agent.devices) this.#initial[index * this.devices + id] = 1
@@ -121,7 +124,7 @@ export class Permissions {
         if (this.#device[at] === 0 || this.#protocol[at * protocolCount + protocol] === 0) continue
         set(bitmap, this.#members[device * protocolCount + protocol] as Uint16Array)
       }
-      let any = bitmap.length === 0 ? 1 : 0
+      let any = bitmap.length === 0 || this.#readsAllowed ? 1 : 0
       for (let i = 0; i < bitmap.length; i++) if (bitmap[i] !== 0) any = 1
       this.#open[agent * protocolCount + protocol] = any
     }

@@ -23,6 +23,7 @@ import { performanceProtocol } from './performance.ts'
 import { PerformanceState } from './performance-state.ts'
 import { Permissions } from './permissions.ts'
 import { powerProtocol, powerVotes } from './power.ts'
+import { type Deviations, profiles } from './profiles.ts'
 import { ResetState, resetProtocol } from './reset.ts'
 import { checked, compileRules, type Rule, type Rules, ruleAt } from './rules.ts'
 import { sensorProtocol } from './sensor.ts'
@@ -69,6 +70,7 @@ export class Platform {
   tap: Tap | undefined = undefined
 
   readonly #shared: Shared
+  readonly #deviations: Deviations
   readonly #implementations: readonly Implementation[]
   readonly #rules: Rules
   readonly #call = new Call()
@@ -88,17 +90,19 @@ export class Platform {
       config.channels ?? config.agents.map(a => ({ agent: a.id, maxMessageBytes: 128, p2a: true }))
     this.config = config
     this.channels = channels.length
+    const deviations: Deviations = profiles[config.profile]
+    this.#deviations = deviations
     this.#agentOf = Uint8Array.from(channels, c => agentIndex(c.agent))
     this.#maxBytes = Uint16Array.from(channels, c => c.maxMessageBytes)
-    this.#p2a = Uint8Array.from(channels, c => (c.p2a ? 1 : 0))
+    this.#p2a = Uint8Array.from(channels, c => (c.p2a && !deviations.withoutEvents ? 1 : 0))
     this.#eventChannel = Int16Array.from({ length: agents }, (_, agent) =>
-      channels.findIndex(c => c.p2a && agentIndex(c.agent) === agent),
+      channels.findIndex((c, i) => this.#p2a[i] !== 0 && agentIndex(c.agent) === agent),
     )
     this.#trusted = new Uint8Array(agents)
     for (const agent of config.agents) this.#trusted[agentIndex(agent.id)] = agent.trusted ? 1 : 0
 
     this.clocks = new ClockState(config.clock?.clocks ?? [], agents)
-    this.power = powerVotes(config.power, agents)
+    this.power = powerVotes(config.power, agents, deviations.powerLastWriter)
     this.performance = new PerformanceState(config.performance?.domains ?? [], agents)
     this.sensors = new SensorState(config.sensor?.sensors ?? [])
     this.resets = new ResetState(config.reset?.domains.length ?? 0)
@@ -106,13 +110,15 @@ export class Platform {
     this.system = new SystemState(parts.onSystemRequest)
     const events = new Events(agents * delayedPlaces(config))
     const delayed = new Delayed(agents, agents * delayedPlaces(config), events)
+    events.numbered = deviations.numberedNotifications
     events.onSent = (agent, protocol) => delayed.sent(agent, protocol)
     this.#shared = {
       agents,
-      permissions: new Permissions(config),
-      versions: new Versions(config),
+      permissions: new Permissions(config, deviations),
+      versions: new Versions(config, deviations),
       events,
       delayed,
+      deviations,
     }
     const shared = this.#shared
     const base = baseProtocol(config, shared, {
@@ -134,8 +140,12 @@ export class Platform {
     ].filter(implementation => implementation !== undefined)
     for (const { protocol, complete } of this.#implementations)
       delayed.handle(protocol.id - firstProtocol, complete)
-    this.#rules = compileRules(this.#implementations, shared.versions, implementation =>
-      commonHandlers(implementation, shared.versions, (call, index) => this.#existing(call, index)),
+    this.#rules = compileRules(
+      this.#implementations,
+      shared.versions,
+      implementation =>
+        commonHandlers(implementation, shared.versions, (call, index) => this.#existing(call, index)),
+      deviations,
     )
   }
 
@@ -172,7 +182,8 @@ export class Platform {
   /**
    * Answers the command in `frame[0 .. length)`, in place.
    * @param frame must hold the channel's maxMessageBytes
-   * @returns bytes of the response; 0 when there is nothing that could be answered (no header, no such channel)
+   * @returns bytes of the response; 0 when there is nothing that could be answered (no header, no such channel), or the
+   * platform's profile has no response to it
    */
   handle(channel: number, frame: Frame, length: number): number {
     if (channel < 0 || channel >= this.channels || length < 4) return 0
@@ -219,7 +230,9 @@ export class Platform {
     const word = words[0] as number
     const room = this.#maxBytes[channel] as number
     if (length > room) return PROTOCOL_ERROR
-    if (messageType(word) !== COMMAND || (word & reservedMask) !== 0) return PROTOCOL_ERROR
+    const deviations = this.#deviations
+    if (messageType(word) !== COMMAND) return deviations.notACommand
+    if ((word & reservedMask) !== 0) return PROTOCOL_ERROR
     const { permissions, versions } = this.#shared
     const agent = this.#agentOf[channel] as number
     const protocol = protocolId(word) - firstProtocol
@@ -227,9 +240,11 @@ export class Platform {
     if (protocol !== BASE && !permissions.open(agent, protocol)) return DENIED
     const version = versions.index(agent, protocol)
     const rule = this.#rules[ruleAt(protocol, messageId(word), version)]
-    if (rule === undefined) return NOT_FOUND
-    if (rule.privileged && this.#trusted[agent] === 0) return DENIED // before anything tells which ids exist
-    if (length !== rule.commandLength) return PROTOCOL_ERROR
+    if (rule === undefined) return deviations.unknownMessage
+    // Before anything tells which ids exist.
+    if (rule.privileged && this.#trusted[agent] === 0 && !deviations.anyoneSetsPermissions) return DENIED
+    if (length < rule.commandLength || (length > rule.commandLength && !deviations.longPayloads))
+      return PROTOCOL_ERROR
 
     const call = this.#call
     this.#rule = rule
@@ -241,16 +256,28 @@ export class Platform {
     call.version = versions.word(protocol, version)
     call.room = room
     call.length = rule.responseLength
-    for (let i = 0; i < (length >>> 2) - 1; i++) call.args[i] = words[1 + i] as number
+    for (let i = 0; i < (rule.commandLength >>> 2) - 1; i++) call.args[i] = words[1 + i] as number
+    if (deviations.resourceFirst) {
+      const status = this.#resource(rule, call, protocol)
+      if (status !== SUCCESS) return status
+    }
     if (!rule.privileged && checked(rule, call) !== SUCCESS) return INVALID_PARAMETERS
-    if (rule.resourceWord >= 0) {
-      const resource = call.args[rule.resourceWord] as number
-      if (resource >= rule.resources) return NOT_FOUND
-      if (!permissions.allows(agent, protocol, resource)) return DENIED
-      call.resource = resource
+    if (!deviations.resourceFirst) {
+      const status = this.#resource(rule, call, protocol)
+      if (status !== SUCCESS) return status
     }
     for (let i = BODY; i < rule.responseLength >>> 2; i++) words[i] = 0
     return rule.handler(call)
+  }
+
+  /** Finds the resource that the message names, if it names one: SUCCESS where it exists and is the agent's to use. */
+  #resource(rule: Rule, call: Call, protocol: number): number {
+    if (rule.resourceWord < 0) return SUCCESS
+    const resource = call.args[rule.resourceWord] as number
+    if (resource >= rule.resources) return this.#deviations.unknownResource
+    call.resource = resource
+    if (rule.query && this.#deviations.readsAllowed) return SUCCESS
+    return this.#shared.permissions.allows(call.agent, protocol, resource) ? SUCCESS : DENIED
   }
 
   /** SUCCESS when the message `index` (protocol index and id) exists for the caller, else NOT_FOUND. */
@@ -258,7 +285,8 @@ export class Platform {
     const rule =
       this.#rules[ruleAt(index >>> 8, index & 0xff, this.#shared.versions.index(call.agent, index >>> 8))]
     if (rule === undefined || rule.absent) return NOT_FOUND
-    if (rule.privileged && this.#trusted[call.agent] === 0) return NOT_FOUND
+    if (rule.privileged && this.#trusted[call.agent] === 0 && !this.#deviations.anyoneSetsPermissions)
+      return NOT_FOUND
     return rule.subscribes && !call.p2a ? NOT_FOUND : SUCCESS
   }
 

@@ -29,12 +29,12 @@ const CHANGE_REQUESTED = protocol.notifications.POWER_STATE_CHANGE_REQUESTED
 const stateWord = (wish: number): number => (wish === 0 ? POWER_OFF : POWER_ON)
 
 /** The state of the domains of a platform file. */
-export function powerVotes(config: PowerConfig | undefined, agents: number): Votes {
+export function powerVotes(config: PowerConfig | undefined, agents: number, lastWriter: boolean): Votes {
   const domains = config?.domains ?? []
   const votes = new Votes(
     flags(domains, d => d.alwaysOn),
     agents,
-    config?.sharing ?? 'votes',
+    lastWriter ? 'last-writer' : (config?.sharing ?? 'votes'),
   )
   for (const { id, onBy } of domains) for (const agent of onBy) votes.ask(agentIndex(agent), id, 1)
   return votes

@@ -132,7 +132,7 @@ export function resetProtocol(
         if ((asked & AUTONOMOUS) !== 0) {
           if (autonomous[id] === 0) return NOT_SUPPORTED
           if ((asked & ASYNC) !== 0) {
-            if (!call.p2a || !delays.has(id)) return NOT_SUPPORTED
+            if (!call.p2a || !delays.has(id)) return shared.deviations.asyncResetRefused
             shared.delayed.value[0] = resetState
             return shared.delayed.accept(call, RESET, delays)
           }
@@ -140,8 +140,10 @@ export function resetProtocol(
           announce(id, call.agent, resetState)
           return SUCCESS
         }
-        // Async has no meaning here; Linux sets it nevertheless on domains that can do autonomous async resets.
         if (explicit[id] === 0) return NOT_SUPPORTED
+        // Async has no meaning here; Linux sets it nevertheless on domains that can do autonomous async resets.
+        if ((asked & ASYNC) !== 0 && shared.deviations.asyncSignalRefused !== SUCCESS)
+          return shared.deviations.asyncSignalRefused
         if ((asked & ASSERT) !== 0) {
           state.assert(call.agent, id)
           announce(id, call.agent, resetState)

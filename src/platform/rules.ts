@@ -6,11 +6,14 @@ import { INVALID_PARAMETERS, SUCCESS } from '../scmi/status.ts'
 import type { Call, Handler } from './call.ts'
 import type { Implementation } from './implementation.ts'
 import { firstProtocol, protocolCount } from './numbering.ts'
+import type { Deviations } from './profiles.ts'
 import { maxVersions, type Versions } from './versions.ts'
 
 /** What the platform knows of a message at one version. */
 export interface Rule {
   readonly name: string
+  /** Changes nothing. */
+  readonly query: boolean
   readonly handler: Handler
   /** Bytes of the command, header included. */
   readonly commandLength: number
@@ -65,6 +68,7 @@ export function compileRules(
   implementations: readonly Implementation[],
   versions: Versions,
   common: CommonHandlers,
+  { without, unchecked }: Deviations,
 ): Rules {
   const rules = new Array<Rule | undefined>(protocolCount * 256 * maxVersions).fill(undefined)
   for (const implementation of implementations) {
@@ -73,6 +77,7 @@ export function compileRules(
     const newest = versions.presented[index] as number
     const shared = common(implementation)
     for (const [name, message] of Object.entries(protocol.messages) as [string, AnyMessage][]) {
+      if (without.includes(name)) continue
       const handler = shared[name] ?? (implementation.handlers as Readonly<Record<string, Handler>>)[name]
       if (handler === undefined) throw new Error(`${protocol.name}: no handler for ${name}`)
       for (let v = 0; v <= newest; v++) {
@@ -82,10 +87,11 @@ export function compileRules(
         const { command, response } = formAt(message, version)
         rules[ruleAt(index, message.id, v)] = {
           name,
+          query: message.effect === 'query',
           handler,
           commandLength: 4 + command.size,
           responseLength: 8 + response.size,
-          checks: checksOf(command),
+          checks: unchecked.includes(name) ? [] : checksOf(command),
           resourceWord: message.resource === undefined ? -1 : (command.word[message.resource] as number),
           resources,
           privileged: protocol.id === firstProtocol && message.privileged === true,

@@ -149,7 +149,7 @@ export function sensorProtocol(
     handlers: {
       SENSOR_DESCRIPTION_GET(call) {
         const index = call.args[0] as number
-        if (index >= sensors.length) return INVALID_PARAMETERS
+        if (index >= sensors.length) return shared.deviations.indexBeyond
         const bytes = call.version >= v2 ? longBytes : shortBytes
         const n = call.fitting(bytes, sensors.length - index)
         for (let i = 0; i < n; i++) describe(call, index + i, BODY + 1 + (i * bytes) / 4)

@@ -3,6 +3,7 @@ import { protocols, versionIn } from '../scmi/protocols.ts'
 import type { Protocol } from '../scmi/schema.ts'
 import type { PlatformConfig } from './config.ts'
 import { firstProtocol, protocolCount } from './numbering.ts'
+import type { Deviations } from './profiles.ts'
 
 /** Versions that the schema lists for any protocol, at most. */
 export const maxVersions = 4
@@ -13,8 +14,10 @@ export class Versions {
   readonly presented = new Int8Array(protocolCount).fill(-1)
   readonly #words = new Uint32Array(protocolCount * maxVersions)
   readonly #inForce: Uint8Array
+  readonly #ownMajorOnly: boolean
 
-  constructor(config: PlatformConfig) {
+  constructor(config: PlatformConfig, { ownMajorOnly }: Deviations) {
+    this.#ownMajorOnly = ownMajorOnly
     for (const protocol of protocols as readonly Protocol[]) {
       const key = protocol.key as keyof PlatformConfig['versions']
       if (key !== 'base' && config[key] === undefined) continue
@@ -53,6 +56,7 @@ export class Versions {
     const newest = this.presented[protocol] as number
     for (let i = 0; i <= newest; i++) {
       if (this.#words[protocol * maxVersions + i] !== version) continue
+      if (this.#ownMajorOnly && version >>> 16 !== this.word(protocol, newest) >>> 16) return false
       this.#inForce[agent * protocolCount + protocol] = i
       return true
     }

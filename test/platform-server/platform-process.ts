@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path'
 export interface ReadyLine {
   readonly version: string
   readonly pid: number
+  readonly profile: string
   readonly sockets: readonly {
     readonly agentId: number
     readonly name: string
@@ -21,17 +22,19 @@ export const examplePlatform = resolve('fixtures/example/platform.yaml')
 export class PlatformProcess {
   readonly directory: string
   readonly #config: string
+  readonly #arguments: readonly string[]
   #child: ChildProcess | undefined
   #log = ''
   ready: ReadyLine | undefined
 
-  constructor(config = examplePlatform) {
+  constructor(config = examplePlatform, ...more: string[]) {
     this.directory = mkdtempSync(join(tmpdir(), 'scmi-platform-'))
     this.#config = config
+    this.#arguments = more
   }
 
-  static async start(config = examplePlatform): Promise<PlatformProcess> {
-    const platform = new PlatformProcess(config)
+  static async start(config = examplePlatform, ...more: string[]): Promise<PlatformProcess> {
+    const platform = new PlatformProcess(config, ...more)
     await platform.start()
     return platform
   }
@@ -46,7 +49,7 @@ export class PlatformProcess {
 
   /** Starts it, for the first time or again; resolves when its sockets take connections. */
   async start(): Promise<void> {
-    const arguments_ = ['--config', this.#config, '--directory', this.directory, '--json']
+    const arguments_ = ['--config', this.#config, '--directory', this.directory, '--json', ...this.#arguments]
     const child = spawn(process.execPath, [resolve('dist/platform-server/main.js'), ...arguments_], {
       stdio: ['ignore', 'pipe', 'pipe'],
     })

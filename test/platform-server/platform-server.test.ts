@@ -128,6 +128,15 @@ describe('agents', () => {
     expect(performance.now() - start, 'before the 5 s of the step').toBeLessThan(4000)
   })
 
+  test('a command that the platform has no response to is not answered; the next one is', () => {
+    serve(new Platform({ ...config, profile: 'imx-sm' }))
+    const mediator = connect(1)
+    const reset = hex(word(0x10, 0xb), 1, 0) // BASE_RESET_AGENT_CONFIGURATION of itself
+    const version = hex(word(0x10, 0))
+    expect(ask(mediator, reset)).toBe('')
+    expect(ask(mediator, reset, version)).toBe(framed(hex(word(0x10, 0), 0, 0x2_0001)))
+  })
+
   test('one connection at a time; what an agent set up outlives it', () => {
     serve()
     const first = connect(1)

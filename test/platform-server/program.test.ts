@@ -1,15 +1,18 @@
 // scmi-platform as a process: its options, its sockets, its end; and the daemon's link to it when it dies.
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { version } from '../../src/config/version.ts'
 import { StreamSocketLink } from '../../src/firmware-link/stream-socket/stream-socket.ts'
 import { Reactor } from '../../src/native/reactor.ts'
+import { NOT_SUPPORTED } from '../../src/scmi/status.ts'
 import { type Transfer, TransferPool } from '../../src/transfer.ts'
 import { ensureBuilt } from '../end-to-end/daemon-process.ts'
-import { word } from '../platform/ask.ts'
+import { hex, word } from '../platform/ask.ts'
 import { examplePlatform, PlatformProcess } from './platform-process.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'scmi-platform-program-'))
@@ -29,8 +32,8 @@ const run = (...args: string[]) => {
   return { status, stdout, stderr: stderr.replaceAll(folder, '') }
 }
 
-async function start(): Promise<PlatformProcess> {
-  const platform = await PlatformProcess.start()
+async function start(...more: string[]): Promise<PlatformProcess> {
+  const platform = await PlatformProcess.start(examplePlatform, ...more)
   running.push(platform)
   return platform
 }
@@ -55,6 +58,12 @@ describe('options', () => {
       ['-c', examplePlatform, '--directory', folder, '--socket-prefix', 'x'],
       2,
       "error: option '--directory <dir>' cannot be used with option '--socket-prefix <prefix>'\n",
+    ],
+    [
+      'an unknown profile',
+      ['-c', examplePlatform, '--directory', folder, '--profile', 'other'],
+      2,
+      "error: option '--profile <name>' argument 'other' is invalid. Allowed choices are standard, scp-2.14, scmi-msg, imx-sm.\n",
     ],
     [
       'a file that is not there',
@@ -113,6 +122,17 @@ describe('the process', () => {
     expect(await platform.end('SIGTERM')).toBe(0)
     expect(Date.now() - since, 'a signal is not waited for').toBeLessThan(1000)
     expect([1, 2, 3, 4, 5].filter(id => existsSync(platform.socket(id)))).toEqual([])
+  })
+
+  test('imitates the profile it is told, whatever the file says', async () => {
+    expect((await start()).ready?.profile).toBe('standard')
+    const platform = await start('--profile', 'imx-sm')
+    expect(platform.ready?.profile).toBe('imx-sm')
+    const socket = connect(platform.socket(1))
+    socket.write(Buffer.from(`04000000${hex(word(0x14, 0xee))}`, 'hex')) // no such message
+    const [answer] = (await once(socket, 'data')) as [Buffer]
+    expect(answer.toString('hex')).toBe(`08000000${hex(word(0x14, 0xee), NOT_SUPPORTED)}`)
+    socket.destroy()
   })
 
   test('starts over the sockets of one that was killed', async () => {

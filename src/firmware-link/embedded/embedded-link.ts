@@ -65,7 +65,7 @@ export class EmbeddedLink implements FirmwareLink {
     words[0] = word
     this.#platform.tick(transfer.arrivedAt)
     const answered = this.#platform.handle(channel, this.#frame, length)
-    const done = this.#pending.accept(channel, this.#frame, answered)
+    const done = answered === 0 ? undefined : this.#pending.accept(channel, this.#frame, answered)
     if (done !== undefined) handler.complete(done) // may send again: the frame is no longer needed
     this.#platform.flush(this.#arrived)
     return true

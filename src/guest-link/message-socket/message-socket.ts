@@ -131,10 +131,12 @@ export class MessageSocketLink implements GuestLink, Source {
       this.counters.oversized++
       transfer.answer(COMMS_ERROR)
     }
-    this.#writer.put(transfer.bytes, transfer.words, transfer.length)
     this.#owed--
+    if (transfer.length > 0) {
+      this.#writer.put(transfer.bytes, transfer.words, transfer.length)
+      this.counters.responses++
+    }
     this.#pool.give(transfer)
-    this.counters.responses++
     if (!this.#batching) this.#flush()
   }
 
