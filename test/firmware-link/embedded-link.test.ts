@@ -136,16 +136,25 @@ test('closed, it takes nothing; twice is once', () => {
   expect(completed).toEqual([])
 })
 
-test('time passes for the platform with each command and each look at deadlines', () => {
+test('time passes for the platform with each command and each look at deadlines, and its delayed responses come', () => {
   const { platform, link, completed, take } = linked(text =>
     text.replace('rate: 125000000 }', 'rate: 125000000, async: { ms: 2 } }'),
   )
-  const command = take(word(0x14, 0x5), 1, 0, 25_000_000, 0) // asynchronously
+  const delayed: string[] = []
+  link.open({
+    complete: transfer => completed.push(transfer),
+    arrived: () => {},
+    delayed: (tag, frame, length) =>
+      delayed.push(`${tag} ${Buffer.from(frame.subarray(0, length)).toString('hex')}`),
+  })
+  const command = take(word(0x14, 0x5, 0x2a5), 1, 0, 25_000_000, 0) // asynchronously
   command.arrivedAt = 50_000
+  command.tag = 7
   link.send(0, command)
-  expect(answer(completed[0] as Transfer)).toBe(hex(word(0x14, 0x5), 0))
+  expect(answer(completed[0] as Transfer)).toBe(hex(word(0x14, 0x5, 0x2a5), 0))
   link.expire(51_999)
-  expect(platform.clocks.rate(0)).toBe(125_000_000)
+  expect([platform.clocks.rate(0), delayed]).toEqual([125_000_000, []])
   link.expire(52_000)
   expect(platform.clocks.rate(0)).toBe(25_000_000)
+  expect(delayed).toEqual([`7 ${hex(word(0x14, 0x5, 0x2a5, 2), 0, 0, 25_000_000, 0)}`])
 })

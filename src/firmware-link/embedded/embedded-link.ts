@@ -75,7 +75,7 @@ export class EmbeddedLink implements FirmwareLink {
   expire(now: number): void {
     for (let done = this.#pending.expire(now); done !== undefined; done = this.#pending.expire(now))
       this.#handler?.complete(done)
-this.#platform.tick(now)
+    this.#platform.tick(now)
     this.#platform.flush(this.#arrived) // before what is overdue is given up
     for (let tag = this.#pending.forsake(now); tag !== 0; tag = this.#pending.forsake(now))
       this.#handler?.delayed(tag, this.#event.bytes, 0)
