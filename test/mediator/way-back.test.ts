@@ -243,6 +243,32 @@ describe('delayed responses', () => {
     expect(machine.tapped).toEqual([])
   })
 
+  test('through the platform: accepted at once, carried out later, told under the agent’s token; the platform’s limit is BUSY', () => {
+    const machine = new Machine({
+      edit: text => text.replace('rate: 125000000 }', 'rate: 125000000, async: { messages: 6 } }'),
+    })
+    const [a, b] = [withWay(machine.guest([0])), withWay(machine.guest([1]))]
+    const setRate = (rate: number, token: number): number[] =>
+      wordsOf(a.ask(frameOf(headerWord(0x1405, token), 1, 0, rate, 0))).slice(1)
+    expect((a.words(0x1401)[1] as number) >>> 16).toBe(4)
+    expect(setRate(25_000_000, 0x111)).toEqual([SUCCESS])
+    expect(setRate(125_000_000, 0x222)).toEqual([SUCCESS])
+    expect(setRate(25_000_000, 0x333)).toEqual([SUCCESS])
+    expect(setRate(25_000_000, 0x044)).toEqual([SUCCESS])
+    expect(setRate(25_000_000, 0x55)).toEqual([BUSY >>> 0])
+    expect(delivered(a)).toEqual([])
+    for (let i = 0; i < 8; i++) expect(b.status(0x1406, 1)).toBe(SUCCESS) // others' messages let time pass
+    expect(delivered(a)).toEqual([
+      [headerWord(0x1405, 0x111, 2), 0, 0, 25_000_000, 0],
+      [headerWord(0x1405, 0x222, 2), 0, 0, 125_000_000, 0],
+      [headerWord(0x1405, 0x333, 2), 0, 0, 25_000_000, 0],
+      [headerWord(0x1405, 0x044, 2), 0, 0, 25_000_000, 0],
+    ])
+    expect(delivered(b)).toEqual([])
+    expect(machine.relay.mediator.routing.unrouted).toBe(0)
+    expect([...a.faults, ...b.faults]).toEqual([])
+  })
+
   test('a command that the firmware refuses awaits none', () => {
     const machine = machineOf()
     const a = withWay(machine.guest([0]))
