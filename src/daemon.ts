@@ -120,7 +120,7 @@ export async function startDaemon(
   audit.append({ kind: 'start', text: `scmid ${version}, pid ${process.pid}` })
   const drain = setInterval(() => audit.tryDrain(), drainMs)
   running.add(() => clearInterval(drain))
-  running.add(() => Promise.race([lifecycle.idle(), sleep(patienceMs, undefined, { ref: false })]))
+  running.add(() => Promise.race([lifecycle.settle(), sleep(patienceMs, undefined, { ref: false })]))
   await relay.configure({
     versions: firmware.versions,
     counts: firmware.counts,

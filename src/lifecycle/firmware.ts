@@ -116,7 +116,7 @@ export class Firmware {
       if (status !== SUCCESS && status !== NOT_SUPPORTED)
         faults.push(`BASE_RESET_AGENT_CONFIGURATION: ${statusName(status)}`)
     } catch (error) {
-      faults.push(`BASE_RESET_AGENT_CONFIGURATION: ${errorText(error)}`)
+      faults.push(errorText(error))
     }
     try {
       await this.denyAll(agentId, deviceIds)
@@ -222,7 +222,8 @@ export class Firmware {
         status = await send()
       } catch (error) {
         this.#witness.after(command, undefined)
-        throw error
+        if (!(error instanceof MediatorError)) throw error
+        throw new MediatorError(error.code, `${textOf(command)}: ${error.message}`, { cause: error })
       }
       this.#witness.after(command, status)
       const pause = patienceMs[attempt]
@@ -239,8 +240,10 @@ export const versionsOf = ({ baseVersion, protocols }: Discovery): ReadonlyMap<n
 /** NOT_FOUND too: some platforms hide what an agent may not use. */
 const isRefusal = (status: number): boolean => status === DENIED || status === NOT_FOUND
 
-const refusal = ({ agentId, deviceId, allow }: PermissionCommand, status: number): MediatorError =>
-  new MediatorError(
-    'FIRMWARE_REFUSED',
-    `the firmware answered ${statusName(status)} to BASE_SET_DEVICE_PERMISSIONS: agent ${agentId}, device ${deviceId}, ${allow ? 'allow' : 'deny'}`,
-  )
+const textOf = (command: RightsCommand): string =>
+  'deviceId' in command
+    ? `BASE_SET_DEVICE_PERMISSIONS: agent ${command.agentId}, device ${command.deviceId}, ${command.allow ? 'allow' : 'deny'}`
+    : `BASE_RESET_AGENT_CONFIGURATION: agent ${command.agentId}`
+
+const refusal = (command: PermissionCommand, status: number): MediatorError =>
+  new MediatorError('FIRMWARE_REFUSED', `the firmware answered ${statusName(status)} to ${textOf(command)}`)

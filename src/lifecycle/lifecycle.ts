@@ -165,9 +165,9 @@ export class Lifecycle {
     return this.#one(name, () => this.#detach(this.domain(name), device, options.dryRun))
   }
 
-  /** Resolves when no change is under way. */
-  idle(): Promise<void> {
-    return this.#turnstile.empty()
+  /** Resolves when no change is under way, and what could not be saved has been tried again. For the stop. */
+  async settle(): Promise<void> {
+    await this.#turnstile.pass(async () => this.#saveOwed())
   }
 
   /**
@@ -182,6 +182,7 @@ export class Lifecycle {
   /** One change at a time. A request that is not honoured is written down before it is thrown on. */
   #one(name: string, work: () => Promise<Outcome>): Promise<Outcome> {
     return this.#turnstile.pass(async () => {
+      this.#saveOwed()
       try {
         return await work()
       } catch (error) {
@@ -515,11 +516,8 @@ export class Lifecycle {
         this.#parts.log('error', `rolling back ${domain.spec.name}: ${errorText(fault)}`),
       )
     } catch (error) {
-      try {
-        this.#save() // what the rollback left: an agent in quarantine, or a file half changed
-      } catch {
-        // told by `problems`
-      }
+      this.#problems.set('journal', 'a change was rolled back')
+      this.#saveOwed() // what the rollback left: an agent in quarantine, or a file half changed
       throw error
     }
   }
@@ -604,6 +602,16 @@ export class Lifecycle {
       granted: resourcesOf(granted),
       revoked: resourcesOf(revoked, others),
       problems,
+    }
+  }
+
+  /** What could not be saved is, as soon as it can. */
+  #saveOwed(): void {
+    if (!this.#problems.has('journal')) return
+    try {
+      this.#save()
+    } catch {
+      // told by `problems`
     }
   }
 

@@ -49,9 +49,4 @@ export class Turnstile {
     this.#last = turn.catch(() => {})
     return turn
   }
-
-  /** Resolves when everybody who came so far is through. */
-  async empty(): Promise<void> {
-    await this.#last
-  }
 }
