@@ -7,7 +7,7 @@ import {
   discover,
   type FirmwareRequest,
 } from '../../src/firmware-link/discovery.ts'
-import { type Asked, example, hex, name16 } from '../platform/ask.ts'
+import { type Asked, example, extended, hex, name16 } from '../platform/ask.ts'
 
 /** `protocol << 8 | message` of a command in hex. */
 const messageOf = (command: string): number => {
@@ -116,6 +116,14 @@ describe('the example platform', () => {
       provenance: version >= 0x2_0000 ? 'discovered' : 'declared',
     })
   })
+})
+
+test('power capping has a number of resources, pin control none: it has three', async () => {
+  const { protocols } = await find(undefined, five, { channel: 0 }, example(extended))
+  expect(protocols.slice(-2)).toEqual([
+    { id: 0x18, version: 0x2_0000, resources: 3 },
+    { id: 0x19, version: 0x1_0000, resources: 0 },
+  ])
 })
 
 describe('a version 1 reply has no agent id', () => {

@@ -332,7 +332,7 @@ describe('what must agree', () => {
     ]),
     [
       'name: avb, clock: [0]',
-      'name: avb, groups: [0], pins: [0], clock: [0]',
+      'name: avb, groups: [0], clock: [0]',
       'devices[0].groups[0] must exist; the platform has 0 of that kind, found 0',
     ],
     [
