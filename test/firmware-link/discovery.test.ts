@@ -360,10 +360,10 @@ describe('firmware that answers badly', () => {
 
   test('Base in its own list, and protocols that nobody here knows, are for nobody', async () => {
     const odd: Instead = (message, _channel, command) =>
-      message === 0x1006 ? (argumentOf(command) === 0 ? hex(0, 4, 0x8014_1910) : hex(0, 0)) : undefined
+      message === 0x1006 ? (argumentOf(command) === 0 ? hex(0, 4, 0x8014_1b10) : hex(0, 0)) : undefined
     const { protocols, unknownProtocols } = await find(odd)
     expect(protocols.map(({ id }) => id)).toEqual([0x14])
-    expect(unknownProtocols).toEqual([0x19, 0x80])
+    expect(unknownProtocols).toEqual([0x1b, 0x80])
   })
 
   test('a version newer than this program’s is used as the newest it knows', async () => {
