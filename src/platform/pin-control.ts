@@ -46,8 +46,8 @@ const NUM_CONFIGS = argBits(m.PINCTRL_SETTINGS_CONFIGURE, 'attributes', 'num_con
 const FUNCTION_VALID = argBits(m.PINCTRL_SETTINGS_CONFIGURE, 'attributes', 'function_id_valid')
 const CONFIGS = m.PINCTRL_SETTINGS_CONFIGURE.command.size / 4
 const configBytes = 8
-/** Types 21 to 191 are reserved; from 192 on they are the vendor's. */
-const reservedType = (type: number): boolean => (type > 20 && type < 192) || type > 255
+/** Types 21 to 191 are reserved; from 192 on they are the vendor's. Takes the word signed. */
+const reservedType = (type: number): boolean => (type > 20 && type < 192) || type > 255 || type < 0
 
 export function pinControlProtocol(
   { pins, groups, functions }: PinControlConfig,
@@ -93,16 +93,17 @@ export function pinControlProtocol(
     return true
   }
 
-  /** The function that all of the pins have; NO_FUNCTION where they differ. */
+  /** The function that all of the pins have, signed; NO_FUNCTION, -1, where they differ. */
   const functionOf = (list: Uint16Array): number => {
     const id = state.functionOf(list[0] as number)
-    for (let i = 1; i < list.length; i++) if (state.functionOf(list[i] as number) !== id) return NO_FUNCTION
+    for (let i = 1; i < list.length; i++)
+      if (state.functionOf(list[i] as number) !== id) return NO_FUNCTION | 0
     return id
   }
 
   const putConfig = (call: Call, n: number, pin: number, type: number): void => {
     call.words[SETTINGS + 2 * n] = type
-    call.words[SETTINGS + 2 * n + 1] = state.value(pin, type)
+    call.ints[SETTINGS + 2 * n + 1] = state.value(pin, type)
   }
 
   /** Writes those of the pins' configurations that fit, from `skip` on. */
@@ -127,16 +128,16 @@ export function pinControlProtocol(
   /** Whether the pins have every type that a CONFIGURE gives them. */
   const configurable = (call: Call, list: Uint16Array, configs: number): number => {
     for (let i = 0; i < configs; i++)
-      if (reservedType(call.args[CONFIGS + 2 * i] as number)) return INVALID_PARAMETERS
+      if (reservedType(call.signedArgs[CONFIGS + 2 * i] as number)) return INVALID_PARAMETERS
     for (let i = 0; i < configs; i++)
       for (let p = 0; p < list.length; p++)
-        if (!state.has(list[p] as number, call.args[CONFIGS + 2 * i] as number)) return NOT_SUPPORTED
+        if (!state.has(list[p] as number, call.signedArgs[CONFIGS + 2 * i] as number)) return NOT_SUPPORTED
     return SUCCESS
   }
 
   /** Whether the function is there, the agent's to select, and one that the pin or group can have. */
   const selectable = (call: Call, id: number): number => {
-    if (id >= functions.length) return NOT_FOUND
+    if (id < 0 || id >= functions.length) return NOT_FOUND // signed: ids above 2^31 are below 0
     if (!permissions.allows(call.agent, FUNCTIONS, id)) return DENIED
     const pinOnly = ((features[id] as number) & PIN_ONLY) !== 0
     if (pinOnly !== (call.selector === PIN)) return NOT_SUPPORTED
@@ -186,7 +187,7 @@ export function pinControlProtocol(
         const which = call.args[WHICH] as number
         const flag = (which >>> CONFIG_FLAG) & 3
         const list = pinsOf(call)
-        call.words[BODY] = functionOf(list)
+        call.ints[BODY] = functionOf(list)
         if (flag === FUNCTION_ONLY) return SUCCESS
         if (flag === ALL_CONFIGS) return putAll(call, list, (which >>> SKIP) & 0xff)
         const type = which & CONFIG_TYPE
@@ -201,7 +202,7 @@ export function pinControlProtocol(
         const set = call.args[SET] as number
         const configs = (set & NUM_CONFIGS) >>> shiftOf(NUM_CONFIGS)
         const list = pinsOf(call)
-        const id = call.args[FUNCTION_ID] as number
+        const id = call.signedArgs[FUNCTION_ID] as number
         if ((set & FUNCTION_VALID) !== 0) {
           const status = selectable(call, id)
           if (status !== SUCCESS) return status
@@ -216,7 +217,7 @@ export function pinControlProtocol(
           if ((set & FUNCTION_VALID) !== 0) state.setFunction(pin, id)
           for (let i = 0; i < configs; i++) {
             const at = CONFIGS + 2 * i
-            state.set(pin, call.args[at] as number, call.args, at + 1)
+            state.set(pin, call.signedArgs[at] as number, call.signedArgs[at + 1] as number)
           }
         }
         return SUCCESS

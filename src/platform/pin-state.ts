@@ -10,10 +10,11 @@ export class PinState {
   /** Pins of each group. */
   readonly groups: readonly Uint16Array[]
   readonly #owner: Int16Array
-  readonly #function: Uint32Array
+  /** Signed, as all words here that a call returns: one above 2^31 would need a place on the heap. */
+  readonly #function: Int32Array
   /** Types that each pin has, ascending, and their values. */
   readonly #types: readonly Uint8Array[]
-  readonly #values: readonly Uint32Array[]
+  readonly #values: readonly Int32Array[]
 
   constructor(config: PinControlConfig | undefined) {
     const pins = config?.pins ?? []
@@ -21,9 +22,9 @@ export class PinState {
     this.pins = pins.length
     this.groups = (config?.groups ?? []).map(g => Uint16Array.from(g.pins))
     this.#owner = new Int16Array(pins.length).fill(nobody)
-    this.#function = Uint32Array.from(pins, p => p.function ?? NO_FUNCTION)
+    this.#function = Int32Array.from(pins, p => p.function ?? NO_FUNCTION | 0)
     this.#types = pins.map(p => Uint8Array.from(configsOf(p), c => c.type))
-    this.#values = pins.map(p => Uint32Array.from(configsOf(p), c => c.value))
+    this.#values = pins.map(p => Int32Array.from(configsOf(p), c => c.value | 0))
   }
 
   /** Index of the agent that requested the pin; -1 for none. */
@@ -44,7 +45,7 @@ export class PinState {
     for (let pin = 0; pin < this.pins; pin++) if (this.#owner[pin] === agent) this.#owner[pin] = nobody
   }
 
-  /** The pin's function; NO_FUNCTION for none. */
+  /** The pin's function, signed; NO_FUNCTION is -1. */
   functionOf(pin: number): number {
     return this.#function[pin] as number
   }
@@ -63,14 +64,14 @@ export class PinState {
     return this.types(pin).indexOf(type) >= 0
   }
 
-  /** The value of a type that the pin has. */
+  /** The value of a type that the pin has, signed. */
   value(pin: number, type: number): number {
-    return (this.#values[pin] as Uint32Array)[this.types(pin).indexOf(type)] as number
+    return (this.#values[pin] as Int32Array)[this.types(pin).indexOf(type)] as number
   }
 
-  /** Sets the value of a type that the pin has; the word at `at` of `words`. */
-  set(pin: number, type: number, words: Uint32Array, at: number): void {
-    const values = this.#values[pin] as Uint32Array
-    values[this.types(pin).indexOf(type)] = words[at] as number
+  /** Sets the value, signed, of a type that the pin has. */
+  set(pin: number, type: number, value: number): void {
+    const values = this.#values[pin] as Int32Array
+    values[this.types(pin).indexOf(type)] = value
   }
 }

@@ -45,13 +45,14 @@ interface Span {
 }
 const spansOf = (spans: readonly Span[]): Uint32Array =>
   Uint32Array.from(spans.flatMap(({ min, max, step }) => [min, max, step]))
-/** The largest choice of a domain that is not above `wanted`, which lies within the ends. */
-const choice = (spans: Uint32Array, domain: number, wanted: number): number => {
+/** Replaces the word at `at` by the largest choice of a domain that is not above it; false where it is beyond the ends. */
+const choose = (spans: Uint32Array, domain: number, words: Uint32Array, at: number): boolean => {
+  const wanted = words[at] as number
   const min = spans[3 * domain] as number
-  return wanted - ((wanted - min) % (spans[3 * domain + 2] as number))
+  if (wanted < min || wanted > (spans[3 * domain + 1] as number)) return false
+  words[at] = wanted - ((wanted - min) % (spans[3 * domain + 2] as number))
+  return true
 }
-const beyond = (spans: Uint32Array, domain: number, wanted: number): boolean =>
-  wanted < (spans[3 * domain] as number) || wanted > (spans[3 * domain + 1] as number)
 
 export function powerCappingProtocol(
   { domains }: PowerCappingConfig,
@@ -90,11 +91,11 @@ export function powerCappingProtocol(
   /** Low and high threshold by domain and agent. */
   const thresholds = new Uint32Array(2 * domains.length * shared.agents)
 
-  /** The cap in force as the agent is told it: version 1 has no word for none but the highest. */
-  const told = (agent: number, domain: number): number => {
-    const cap = state.cap(domain)
-    if (cap !== CAP_DISABLED || shared.versions.inForce(agent, POWER_CAPPING) >= v2) return cap
-    return caps[3 * domain + 1] as number
+  /** Writes the cap in force as the agent is told it: version 1 has no word for none but the highest. */
+  const tell = (agent: number, domain: number, words: Uint32Array, at: number): void => {
+    words[at] = state.caps[domain] as number
+    if (words[at] === CAP_DISABLED && shared.versions.inForce(agent, POWER_CAPPING) < v2)
+      words[at] = caps[3 * domain + 1] as number
   }
 
   const announce = (domain: number, cause: number): void => {
@@ -103,8 +104,8 @@ export function powerCappingProtocol(
       const words = shared.events.notify(agent, protocol.id, CAP_CHANGED.id, CAP_CHANGED.payload.size)
       words[1] = agentIdOf(cause)
       words[2] = domain
-      words[3] = told(agent, domain)
-      words[4] = state.pai(domain)
+      tell(agent, domain, words, 3)
+      words[4] = state.pais[domain] as number
     }
   }
 
@@ -150,37 +151,34 @@ export function powerCappingProtocol(
         return SUCCESS
       },
       POWERCAP_CAP_GET(call) {
-        call.words[BODY] = told(call.agent, call.resource)
+        tell(call.agent, call.resource, call.words, BODY)
         return SUCCESS
       },
       POWERCAP_CAP_SET(call) {
         const id = call.resource
         if (capSettable[id] === 0 || ((call.args[CAP_FLAGS] as number) & ASYNC) !== 0) return NOT_SUPPORTED
-        let cap = call.args[CAP] as number
-        if (cap !== CAP_DISABLED || call.version < v2) {
-          if (beyond(caps, id, cap)) return OUT_OF_RANGE
-          cap = choice(caps, id, cap) // a cap between two steps is kept by the lower
-        }
-        if (state.setCap(call.agent, id, cap)) announce(id, call.agent)
+        const lifts = call.args[CAP] === CAP_DISABLED && call.version >= v2
+        // A cap between two steps is kept by the lower.
+        if (!lifts && !choose(caps, id, call.args, CAP)) return OUT_OF_RANGE
+        if (state.setCap(call.agent, id, call.args, CAP)) announce(id, call.agent)
         return SUCCESS
       },
       POWERCAP_PAI_GET(call) {
-        call.words[BODY] = state.pai(call.resource)
+        call.words[BODY] = state.pais[call.resource] as number
         return SUCCESS
       },
       POWERCAP_PAI_SET(call) {
         const id = call.resource
         if (paiSettable[id] === 0) return NOT_SUPPORTED
-        const pai = call.args[PAI] as number
-        if (beyond(pais, id, pai)) return OUT_OF_RANGE
-        if (state.setPai(call.agent, id, choice(pais, id, pai))) announce(id, call.agent)
+        if (!choose(pais, id, call.args, PAI)) return OUT_OF_RANGE
+        if (state.setPai(call.agent, id, call.args, PAI)) announce(id, call.agent)
         return SUCCESS
       },
       POWERCAP_DOMAIN_NAME_GET: call => call.nameAnswer(names),
       POWERCAP_MEASUREMENTS_GET(call) {
         if (monitored[call.resource] === 0) return NOT_SUPPORTED
-        call.words[BODY] = state.power(call.resource)
-        call.words[BODY + 1] = state.pai(call.resource)
+        call.words[BODY] = state.powers[call.resource] as number
+        call.words[BODY + 1] = state.pais[call.resource] as number
         return SUCCESS
       },
       POWERCAP_CAP_NOTIFY: subscribe(subscriptions, CAP_CHANGED.id, capNotify),

@@ -127,7 +127,7 @@ describe('settings', () => {
   test('a function is of groups, or of pins', () => {
     const asked = machine()
     expect(select(asked, a, GROUP, 0, 0)).toBe(SUCCESS)
-    expect([0, 1, 2, 3].map(pin => asked.platform.pins.functionOf(pin))).toEqual([0, 0, 0, NONE])
+    expect([0, 1, 2, 3].map(pin => asked.platform.pins.functionOf(pin))).toEqual([0, 0, 0, -1])
     expect(all(asked, GROUP, 0)[0]).toBe(0)
     expect(select(asked, a, PIN, 1, 1)).toBe(SUCCESS)
     expect(all(asked, GROUP, 0)[0]).toBe(NONE)
