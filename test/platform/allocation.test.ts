@@ -122,7 +122,11 @@ test.each(profileNames)('%s: the platform collects no garbage in a million mixed
       platform.flush(count)
     }
   }
-  run(200_000) // every handler at its fastest
+  // Every handler at its fastest: compiled code is put in place between turns, late on a busy machine.
+  for (let i = 0; i < 10; i++) {
+    run(50_000)
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
   expect(await collectionsOf(run, 1_000_000)).toBe(0)
   if (name !== 'scmi-msg') expect(events).toBeGreaterThan(50_000)
 })
