@@ -20,6 +20,9 @@ const byId = <T extends { readonly id: number }>(declared: Readonly<Record<strin
   Object.entries(declared).sort(([, a], [, b]) => a.id - b.id)
 const all = protocols as readonly Protocol[]
 
+/** The releases that have a protocol, from its first on. */
+const span = (first: string): string => (first === releases.at(-1) ? first : `${first} to ${releases.at(-1)}`)
+
 /** The supported protocols, one a line: for the README. */
 export function protocolTable(): string {
   return [
@@ -30,7 +33,7 @@ export function protocolTable(): string {
         p.name,
         hex(p.id),
         p.versions.map(v => dotted(v.version)).join(', '),
-        `${p.versions[0]?.release} to ${releases.at(-1)}`,
+        span(p.versions[0]?.release ?? ''),
         `${Object.keys(p.messages).length}`,
         `${Object.keys(p.notifications).length}`,
       ),
@@ -111,25 +114,37 @@ const flags = (m: AnyMessage): string =>
     .filter(Boolean)
     .join(', ')
 
+/** The field that names a resource, and the one that says of which kind it is. */
+function named({ resource, selector }: AnyMessage): string {
+  if (resource === undefined) return ''
+  return `\`${resource}\`${selector === undefined ? '' : `, kind by \`${selector.field}\``}`
+}
+
+/** Why no guest can hold anything of a protocol, as a sentence; empty where it can. */
+function withheld(p: Protocol): string {
+  const why =
+    p.namespaces !== undefined
+      ? 'they are numbered apart, which grants cannot tell yet'
+      : p.denseOnly
+        ? "an agent can use its own only where it sees no others', and ids are the firmware's so far"
+        : ''
+  return why === '' ? '' : ` **Guests hold none of them, so the whole protocol is denied:** ${why}.`
+}
+
 function protocolSection(p: Protocol): string[] {
   const versions = p.versions.map(v => `${dotted(v.version)} (SCMI ${v.release})`).join(', ')
+  const resources = (p.namespaces ?? (p.resource === undefined ? [] : [{ name: p.resource }]))
+    .map(({ name }) => `${name}s`)
+    .join(', ')
   const lines = [
     `## ${p.name}, ${hex(p.id)}`,
     '',
-    `Versions ${versions}.${p.resource === undefined ? '' : ` Its resources are ${p.resource}s.`}`,
+    `Versions ${versions}.${resources === '' ? '' : ` Its resources are ${resources}.`}${withheld(p)}`,
     '',
     "| id | message | since | | resource | its own | others' |",
     '|---|---|---|---|---|---|---|',
     ...byId<AnyMessage>(p.messages).map(([name, m]) =>
-      row(
-        hex(m.id),
-        `**${name}** ${m.doc}`,
-        dotted(m.since),
-        flags(m),
-        m.resource === undefined ? '' : `\`${m.resource}\``,
-        own(p, m),
-        others(m),
-      ),
+      row(hex(m.id), `**${name}** ${m.doc}`, dotted(m.since), flags(m), named(m), own(p, m), others(m)),
     ),
     '',
   ]

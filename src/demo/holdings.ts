@@ -15,7 +15,7 @@ const keyOf = ({ protocol, id }: { readonly protocol: number; readonly id: numbe
   `${protocol}/${id}`
 
 /** Drivers switch power first, then voltages and clocks, and use the rest on what runs. */
-const order = ['power', 'voltage', 'clock', 'reset', 'performance', 'sensor']
+const order = ['power', 'voltage', 'clock', 'reset', 'performance', 'power-capping', 'sensor']
 const rank = ({ protocol }: Held): number => order.indexOf(protocolOf(protocol)?.key ?? '')
 
 /** What a domain holds, each resource once, in the order a driver would take it. */

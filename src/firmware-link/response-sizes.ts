@@ -1,16 +1,12 @@
 // Which lengths a message's response may have at each version of its protocol: compiled from the schema, read per message.
 import { header, tableIndex, tableSize } from '../scmi/header.ts'
 import { protocols } from '../scmi/protocols.ts'
-import { type AnyMessage, existsAt, formAt, type Protocol, type Tail, type Version } from '../scmi/schema.ts'
+import { type AnyMessage, existsAt, formAt, type Protocol, tailStep, type Version } from '../scmi/schema.ts'
 
 /** Versions that the schema lists for any protocol, at most. */
 const maxVersions = 4
 /** Stands for a version that is not known: whatever form fits is accepted. */
 export const anyVersion = -1
-
-/** Bytes that the tail of a response grows by: whole entries, or words where entries differ in size. */
-const stepOf = (tail: Tail | undefined): number =>
-  tail === undefined ? 0 : tail.sizeAt === undefined ? Math.max(tail.entry.size, tail.pad) : 4
 
 /** The lengths of successful responses, header and status included. */
 export class ResponseSizes {
@@ -28,7 +24,7 @@ export class ResponseSizes {
           if (!existsAt(message, version)) continue
           const { response } = formAt(message, version)
           this.#fixed[at * maxVersions + index] = 8 + response.size
-          this.#step[at * maxVersions + index] = stepOf(response.tail)
+          this.#step[at * maxVersions + index] = response.tail === undefined ? 0 : tailStep(response.tail)
         }
       }
     }

@@ -3,7 +3,9 @@
 import { base, SELF } from '../scmi/base.ts'
 import { clock } from '../scmi/clock.ts'
 import { performance } from '../scmi/performance.ts'
+import { FUNCTION, GROUP, PIN, pinControl } from '../scmi/pin-control.ts'
 import { power } from '../scmi/power.ts'
+import { powerCapping } from '../scmi/power-capping.ts'
 import { protocolOf } from '../scmi/protocols.ts'
 import { reset } from '../scmi/reset.ts'
 import { sensor } from '../scmi/sensor.ts'
@@ -86,6 +88,8 @@ async function lookAt(session: GuestSession, id: number): Promise<SeenProtocol> 
   const { value } = await session.ask(id, 'PROTOCOL_ATTRIBUTES')
   const counts = Object.entries((value['attributes'] ?? {}) as Record<string, number>)
   const count = counts.find(([name]) => name.startsWith('num_'))?.[1] ?? 0
+  if (id === pinControl.id)
+    return { id, key: protocol.key, version, resources: await lookAtPins(session, value) }
   const look = looks.get(id)
   const resources = look === undefined ? [] : await look(session, Math.min(count, maxResources))
   return { id, key: protocol.key, version, resources }
@@ -132,6 +136,35 @@ const lookAtSensors: Look = async (session, count) => {
   }))
 }
 
+/** Pins, then groups, then functions: each kind is numbered apart, so `facts` say of which it is. */
+async function lookAtPins(
+  session: GuestSession,
+  attributes: Readonly<Record<string, unknown>>,
+): Promise<readonly SeenResource[]> {
+  const { num_pins = 0, num_groups = 0 } = (attributes['attributes_low'] ?? {}) as Record<string, number>
+  const { num_functions = 0 } = (attributes['attributes_high'] ?? {}) as Record<string, number>
+  const seen: SeenResource[] = []
+  for (const [selector, kind, count] of [
+    [PIN, 'pin', num_pins],
+    [GROUP, 'group', num_groups],
+    [FUNCTION, 'function', num_functions],
+  ] as const) {
+    for (let id = 0; id < count; id++) {
+      const asked = { identifier: id, flags: { selector } }
+      const { status, value } = await session.ask(pinControl.id, 'PINCTRL_ATTRIBUTES', asked)
+      if (status !== SUCCESS) continue
+      const { name, ...facts } = value
+      const listed =
+        selector === PIN
+          ? undefined
+          : await readList(session, pinControl.id, 'PINCTRL_LIST_ASSOCIATIONS', asked)
+      const more = listed === undefined ? {} : { associations: numbersOf(listed, 'identifier') }
+      seen.push({ id, name: String(name), facts: { kind, ...facts, ...more } })
+    }
+  }
+  return seen
+}
+
 const looks = new Map<number, Look>([
   [
     clock.id,
@@ -169,6 +202,13 @@ const looks = new Map<number, Look>([
       listOf(voltage.id, 'VOLTAGE_DESCRIBE_LEVELS', 'domain_id', 'levels', 'level'),
     ),
   ],
+  [
+    powerCapping.id,
+    each(powerCapping.id, 'POWERCAP_DOMAIN_ATTRIBUTES', 'domain_id', async (session, id) => {
+      const { power_cap } = (await session.ask(powerCapping.id, 'POWERCAP_CAP_GET', { domain_id: id })).value
+      return { power_cap }
+    }),
+  ],
 ])
 
 /** What was seen, as lines for people. */
@@ -195,6 +235,7 @@ function factsText(facts: Readonly<Record<string, unknown>>): string {
       const set = Object.entries(value).filter(([, part]) => part !== 0)
       return set.map(([range, part]) => (part === 1 ? range : `${range}=${part}`))
     }
+    if (name === 'kind') return [String(value)]
     return Number(value) === 0 ? [] : [`${name}=${name === 'power_state' ? hex(value) : value}`]
   })
   return texts.join(' ')

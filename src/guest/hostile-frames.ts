@@ -13,7 +13,9 @@ const longest = 104
 /** Makes one frame. */
 export type FrameMaker = (random: Random) => Uint8Array
 
-const resourceProtocols: readonly Protocol[] = protocols.filter((p: Protocol) => p.resource !== undefined)
+const resourceProtocols: readonly Protocol[] = protocols.filter(
+  (p: Protocol) => p.resource !== undefined || p.namespaces !== undefined,
+)
 
 /** Ids at which tables begin, end and wrap, and plausible ones more often. */
 const someId = (random: Random): number =>

@@ -4,6 +4,7 @@ import { clock } from '../scmi/clock.ts'
 import { v2, v3, v4 } from '../scmi/common.ts'
 import { performance } from '../scmi/performance.ts'
 import { POWER_OFF, POWER_ON, power } from '../scmi/power.ts'
+import { CAP_DISABLED, powerCapping } from '../scmi/power-capping.ts'
 import { protocolOf } from '../scmi/protocols.ts'
 import { reset } from '../scmi/reset.ts'
 import { existsAt, type Protocol } from '../scmi/schema.ts'
@@ -181,6 +182,28 @@ async function useVoltage(driver: Driver): Promise<void> {
   await switched(VOLTAGE_ON)
 }
 
+async function usePowerCapping(driver: Driver): Promise<void> {
+  const { ask, id: domain_id, version } = driver
+  const described = await ask('POWERCAP_DOMAIN_ATTRIBUTES', { domain_id })
+  const attributes = driver.ranges(described)
+  if (attributes['ext_name'] === 1) await ask('POWERCAP_DOMAIN_NAME_GET', { domain_id })
+  if (attributes['monitoring'] === 1) await ask('POWERCAP_MEASUREMENTS_GET', { domain_id })
+  const lowest = numberIn(described, 'min_power_cap')
+  await ask('POWERCAP_CAP_GET', { domain_id })
+  if (attributes['cap_config'] === 1) {
+    await ask('POWERCAP_CAP_SET', { domain_id, flags: 0, power_cap: lowest })
+    await driver.expect('POWERCAP_CAP_GET', { domain_id }, 'power_cap', lowest)
+    const lifted = version >= v2 ? CAP_DISABLED : numberIn(described, 'max_power_cap')
+    await ask('POWERCAP_CAP_SET', { domain_id, flags: 0, power_cap: lifted }) // others' caps stay in force
+  }
+  const pai = numberIn(await ask('POWERCAP_PAI_GET', { domain_id }), 'pai')
+  if (attributes['pai_config'] !== 1) return
+  for (const wanted of [numberIn(described, 'max_pai'), pai]) {
+    await ask('POWERCAP_PAI_SET', { domain_id, flags: 0, pai: wanted })
+    await driver.expect('POWERCAP_PAI_GET', { domain_id }, 'pai', wanted)
+  }
+}
+
 const walks = new Map<number, (driver: Driver) => Promise<void>>([
   [clock.id, useClock],
   [power.id, usePower],
@@ -188,4 +211,5 @@ const walks = new Map<number, (driver: Driver) => Promise<void>>([
   [sensor.id, useSensor],
   [reset.id, useReset],
   [voltage.id, useVoltage],
+  [powerCapping.id, usePowerCapping],
 ])

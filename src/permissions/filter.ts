@@ -5,10 +5,12 @@ import { type Counts, type Grants, owns } from './grants.ts'
 import {
   ABSENT,
   CONTROL,
+  commandLength,
   HARMLESS,
   PRIVILEGED,
   RESOURCE,
   type Rules,
+  SELECTS,
   SUBSCRIBES,
   UNKNOWN_PROTOCOL,
   type VoteRule,
@@ -51,11 +53,13 @@ export function verdict(
   const protocol = protocolId(header)
   if (protocol !== base && grants.protocols[protocol] === 0) return DENIED
   if (kind === ABSENT) return NOT_FOUND
-  if (length !== 4 + (rules.size[at] as number)) return PROTOCOL_ERROR
+  if (length !== commandLength(rules, ints, at, length)) return PROTOCOL_ERROR
   const flags = rules.flags[at] as number
   if (protocol === base) return (flags & PRIVILEGED) !== 0 ? DENIED : LOCAL
+  // Grants are of one numbering: of a protocol that has several, nothing is anybody's.
+  if ((flags & SELECTS) !== 0) return DENIED
   if (kind !== RESOURCE) {
-    if ((flags & SUBSCRIBES) === 0 || hasP2A) return FORWARD
+    if ((flags & PRIVILEGED) === 0 && ((flags & SUBSCRIBES) === 0 || hasP2A)) return FORWARD
     return wellFormed(rules.checks[at], ints) ? NOT_SUPPORTED : INVALID_PARAMETERS
   }
   const owned = grants.owned[protocol]

@@ -30,6 +30,8 @@ export const SUBSCRIBES = 0x04
 export const LISTS = 0x08
 /** A release by a non-owner is answered SUCCESS. */
 export const HARMLESS = 0x10
+/** Other words than the resource's say which of several numberings its id is from. */
+export const SELECTS = 0x20
 
 /** A word of the command and what the standard allows in it. `word` counts from the header. */
 export interface Check {
@@ -78,8 +80,13 @@ export interface Rules {
   readonly versions: ReadonlyMap<number, Version>
   readonly kind: Uint8Array
   readonly flags: Uint8Array
-  /** Payload bytes of the command. */
+  /** Payload bytes of the command, without entries. */
   readonly size: Uint8Array
+  /** Bytes of one entry behind them, 0 for none; the frame word, bits and lowest bit that tell how many there are. */
+  readonly entrySize: Uint8Array
+  readonly entriesWord: Uint8Array
+  readonly entriesMask: Int32Array
+  readonly entriesShift: Uint8Array
   /** Frame word that names the resource; 0 for none. */
   readonly resource: Uint8Array
   /** Frame word that names a second resource of the same protocol; 0 for none. */
@@ -152,6 +159,10 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
     kind: new Uint8Array(tableSize),
     flags: new Uint8Array(tableSize),
     size: new Uint8Array(tableSize),
+    entrySize: new Uint8Array(tableSize),
+    entriesWord: new Uint8Array(tableSize),
+    entriesMask: new Int32Array(tableSize),
+    entriesShift: new Uint8Array(tableSize),
     resource: new Uint8Array(tableSize),
     other: new Uint8Array(tableSize),
     asyncWord: new Uint8Array(tableSize),
@@ -185,8 +196,16 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
         (message.privileged ? PRIVILEGED : 0) |
         (message.subscribes === undefined ? 0 : SUBSCRIBES) |
         (message.lists === undefined ? 0 : LISTS) |
-        (message.votes?.harmless ? HARMLESS : 0)
+        (message.votes?.harmless ? HARMLESS : 0) |
+        (message.selector === undefined ? 0 : SELECTS)
       rules.size[at] = form.command.size
+      const { tail } = form.command
+      if (tail?.count !== undefined) {
+        rules.entrySize[at] = tail.entry.size
+        rules.entriesWord[at] = 1 + tail.count.word
+        rules.entriesMask[at] = tail.count.mask
+        rules.entriesShift[at] = 31 - Math.clz32(tail.count.mask & -tail.count.mask)
+      }
       if (message.resource !== undefined) rules.resource[at] = commandWord(form, message.resource)
       if (message.other !== undefined) rules.other[at] = commandWord(form, message.other)
       const async = asyncOf(form.command)
@@ -238,6 +257,15 @@ export function awaitsDelayed(rules: Rules, ints: Int32Array, at: number): boole
   if (word === 0) return false
   const flags = ints[word] as number
   return (flags & (rules.delayedMask[at] as number)) !== 0 && (flags & (rules.waivedMask[at] as number)) === 0
+}
+
+/** Bytes that the command in `ints`, whose table index is `at`, should have; `length` are those it has. */
+export function commandLength(rules: Rules, ints: Int32Array, at: number, length: number): number {
+  const fixed = 4 + (rules.size[at] as number)
+  const each = rules.entrySize[at] as number
+  if (each === 0 || length < fixed) return fixed
+  const told = (ints[rules.entriesWord[at] as number] as number) & (rules.entriesMask[at] as number)
+  return fixed + each * (told >>> (rules.entriesShift[at] as number))
 }
 
 /** Whether every restricted word of the command in `ints` holds what the standard allows. */

@@ -1,4 +1,5 @@
 // One message as its handler sees it: arguments, the room for an answer, who asks. One object for all messages of a platform.
+import { maxMessageBytesLimit } from '../transfer.ts'
 import type { Names } from './names.ts'
 
 /** Memory that holds a frame, header first; a Transfer is one. Its three views cover the same bytes. */
@@ -13,8 +14,8 @@ export type Handler = (call: Call) => number
 
 /** Word of the frame where a response's own fields start, after header and status. */
 export const BODY = 2
-/** The longest command payload there is, in words. */
-const maxArgs = 8
+/** Words of the longest command payload there may be: commands with entries fill what the channel carries. */
+const maxArgs = maxMessageBytesLimit / 4
 
 const none = new ArrayBuffer(0)
 
@@ -37,6 +38,8 @@ export class Call {
   version = 0
   /** The resource the message names, proven to exist and to be the agent's to use. */
   resource = 0
+  /** Which of the protocol's numberings the resource is of: the message's selector, 0 where it has none. */
+  selector = 0
   /** Bytes the response may have, header included. */
   room = 0
   /** Bytes of a successful response, header included: the fixed fields, until a handler appends entries. */

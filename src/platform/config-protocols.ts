@@ -42,25 +42,26 @@ const system = Type.Object(
   closed,
 )
 
-const fastChannel = Type.Object(
-  {
-    message: Type.Integer({ minimum: 5, maximum: 8, description: 'LIMITS_SET 5 to LEVEL_GET 8.' }),
-    address: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
-    rateLimitUs: Type.Integer({ minimum: 0, maximum: 0xf_ffff, default: 0 }),
-    doorbell: Type.Optional(
-      Type.Object(
-        {
-          address: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
-          width: Type.Enum([8, 16, 32]),
-          set: word(),
-          preserve: word(),
-        },
-        closed,
+const fastChannelOf = (first: number, last: number, messages: string) =>
+  Type.Object(
+    {
+      message: Type.Integer({ minimum: first, maximum: last, description: messages }),
+      address: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+      rateLimitUs: Type.Integer({ minimum: 0, maximum: 0xf_ffff, default: 0 }),
+      doorbell: Type.Optional(
+        Type.Object(
+          {
+            address: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+            width: Type.Enum([8, 16, 32]),
+            set: word(),
+            preserve: word(),
+          },
+          closed,
+        ),
       ),
-    ),
-  },
-  closed,
-)
+    },
+    closed,
+  )
 
 const performance = Type.Object(
   {
@@ -93,7 +94,7 @@ const performance = Type.Object(
           initial: Type.Optional(
             Type.Integer({ minimum: 1, description: 'Level at boot; the highest if left out.' }),
           ),
-          fastChannels: Type.Array(fastChannel, { default: [] }),
+          fastChannels: Type.Array(fastChannelOf(5, 8, 'LIMITS_SET 5 to LEVEL_GET 8.'), { default: [] }),
         },
         closed,
       ),
@@ -268,8 +269,102 @@ const voltage = Type.Object(
   closed,
 )
 
+const interval32 = (what: string) => Type.Integer({ minimum: 1, maximum: 0xffff_ffff, description: what })
+const span = (what: string) =>
+  Type.Object(
+    {
+      min: interval32(`Lowest ${what}.`),
+      max: interval32(`Highest ${what}; the same as min where it cannot be set.`),
+      step: word({ description: 'What it can be set to, counted from min; 0 where it cannot be set.' }),
+    },
+    closed,
+  )
+const powerCapping = Type.Object(
+  {
+    domains: Type.Array(
+      Type.Object(
+        {
+          id: id(),
+          name,
+          unit: Type.Enum(['abstract', 'milliwatt', 'microwatt'], { default: 'abstract' }),
+          cap: span('power cap'),
+          ownCap: Type.Optional(
+            Type.Integer({ minimum: 1, description: "The platform's own cap: no agent can lift it." }),
+          ),
+          pai: span('power averaging interval in ms'),
+          initialPai: Type.Optional(
+            Type.Integer({ minimum: 1, description: 'Interval at boot in ms; the lowest if left out.' }),
+          ),
+          sustainable: word(),
+          accuracy: word(),
+          parent: Type.Optional(id({ description: 'The domain it is a part of.' })),
+          monitoring: flag('The average power can be read.', true),
+          measured: word({ description: 'Average power at boot.' }),
+          capNotify: flag('POWERCAP_CAP_CHANGED can be subscribed to.', true),
+          measurementsNotify: flag('POWERCAP_MEASUREMENTS_CHANGED can be subscribed to.', true),
+          fastChannels: Type.Array(fastChannelOf(4, 7, 'CAP_GET 4 to PAI_SET 7.'), { default: [] }),
+        },
+        closed,
+      ),
+      { minItems: 1 },
+    ),
+  },
+  closed,
+)
+
+const configs = Type.Array(
+  Type.Object({ type: Type.Integer({ minimum: 0, maximum: 0xff }), value: word() }, closed),
+  { maxItems: 0xff, description: 'Types that can be set, ascending, with their values at boot.' },
+)
+const members = (what: string) =>
+  Type.Array(id(), { minItems: 1, maxItems: 0xffff, uniqueItems: true, description: what })
+const pinControl = Type.Object(
+  {
+    configs: Type.Unsafe<Static<typeof configs>>({ ...configs, default: [] }),
+    pins: Type.Array(
+      Type.Object(
+        {
+          id: id(),
+          name,
+          configs: Type.Optional(configs), // those of all pins if left out
+          function: Type.Optional(id({ description: 'Function at boot.' })),
+        },
+        closed,
+      ),
+      { minItems: 1 },
+    ),
+    groups: Type.Array(Type.Object({ id: id(), name, pins: members('Pins of the group.') }, closed), {
+      default: [],
+    }),
+    functions: Type.Array(
+      Type.Object(
+        {
+          id: id(),
+          name,
+          groups: Type.Optional(members('Groups that can have the function.')),
+          pins: Type.Optional(members('Pins that can have the function, where it takes pins alone.')),
+          gpio: flag('The function makes pins general-purpose ones.'),
+        },
+        closed,
+      ),
+      { default: [] },
+    ),
+  },
+  closed,
+)
+
 /** The section of each protocol; a protocol without one is not there. */
-export const protocolSections = { power, system, performance, clock, sensor, reset, voltage } as const
+export const protocolSections = {
+  power,
+  system,
+  performance,
+  clock,
+  sensor,
+  reset,
+  voltage,
+  powerCapping,
+  pinControl,
+} as const
 
 export type PowerConfig = Static<typeof power>
 export type SystemConfig = Static<typeof system>
@@ -278,3 +373,6 @@ export type ClockConfig = Static<typeof clock>
 export type SensorConfig = Static<typeof sensor>
 export type ResetConfig = Static<typeof reset>
 export type VoltageConfig = Static<typeof voltage>
+export type PowerCappingConfig = Static<typeof powerCapping>
+export type PinControlConfig = Static<typeof pinControl>
+export type FastChannelConfig = Static<ReturnType<typeof fastChannelOf>>

@@ -44,6 +44,10 @@ const device = Type.Object(
     sensor: ids('Sensors of the device.'),
     reset: ids('Reset domains of the device.'),
     voltage: ids('Voltage domains of the device.'),
+    powerCapping: ids('Power capping domains of the device.'),
+    pins: ids('Pins of the device.'),
+    groups: ids('Pin groups of the device; all of their pins must be the device’s too.'),
+    functions: ids('Pin functions that the device may select.'),
   },
   closed,
 )
@@ -73,6 +77,8 @@ export const platformSchema = Type.Object(
         sensor: version,
         reset: version,
         voltage: version,
+        powerCapping: version,
+        pinControl: version,
       },
       { ...closed, default: {}, description: 'Version words that differ from the release.' },
     ),
@@ -88,6 +94,8 @@ export const platformSchema = Type.Object(
     sensor: Type.Optional(protocolSections.sensor),
     reset: Type.Optional(protocolSections.reset),
     voltage: Type.Optional(protocolSections.voltage),
+    powerCapping: Type.Optional(protocolSections.powerCapping),
+    pinControl: Type.Optional(protocolSections.pinControl),
   },
   closed,
 )

@@ -1,29 +1,57 @@
 // What must agree within a platform file beyond the types of its properties: ids, names, references, orders, cycles.
 import { protocols, versionIn } from '../scmi/protocols.ts'
 import type { PlatformConfig } from './config.ts'
-
-/** The first property at fault and what was expected of it. */
-export interface Fault {
-  readonly property: string
-  readonly expected: string
-}
+import type { Fault, Faults } from './fault.ts'
+import {
+  CLOCK,
+  FUNCTIONS,
+  GROUPS,
+  PERFORMANCE,
+  PIN_CONTROL,
+  POWER,
+  POWER_CAPPING,
+  RESET,
+  SENSOR,
+  sectionOf,
+  VOLTAGE,
+} from './numbering.ts'
+import { pinControl } from './pin-control-checks.ts'
+import { powerCapping } from './power-capping-checks.ts'
 
 type Named = readonly { readonly id: number; readonly name: string }[]
 type Range = { readonly min: number; readonly max: number; readonly step: number }
-type Faults = Generator<Fault, void, undefined>
 
-/** The resource lists of a platform file, by protocol key, with the property each stands in. */
-export function resourceLists(config: PlatformConfig): { key: ResourceKey; property: string; list: Named }[] {
+/** Resources of one kind: their list, the property it stands in, and the property of devices that names them. */
+interface ResourceList {
+  readonly key: ResourceKey
+  readonly kind: number
+  readonly property: string
+  readonly list: Named
+}
+
+export type ResourceKey = Exclude<keyof PlatformConfig['devices'][number], 'id' | 'name'>
+
+/** The resource lists of a platform file. */
+export function resourceLists(config: PlatformConfig): ResourceList[] {
+  const of = (key: ResourceKey, kind: number, property: string, list: Named = []): ResourceList => ({
+    key,
+    kind,
+    property,
+    list,
+  })
   return [
-    { key: 'power', property: 'power.domains', list: config.power?.domains ?? [] },
-    { key: 'performance', property: 'performance.domains', list: config.performance?.domains ?? [] },
-    { key: 'clock', property: 'clock.clocks', list: config.clock?.clocks ?? [] },
-    { key: 'sensor', property: 'sensor.sensors', list: config.sensor?.sensors ?? [] },
-    { key: 'reset', property: 'reset.domains', list: config.reset?.domains ?? [] },
-    { key: 'voltage', property: 'voltage.domains', list: config.voltage?.domains ?? [] },
+    of('power', POWER, 'power.domains', config.power?.domains),
+    of('performance', PERFORMANCE, 'performance.domains', config.performance?.domains),
+    of('clock', CLOCK, 'clock.clocks', config.clock?.clocks),
+    of('sensor', SENSOR, 'sensor.sensors', config.sensor?.sensors),
+    of('reset', RESET, 'reset.domains', config.reset?.domains),
+    of('voltage', VOLTAGE, 'voltage.domains', config.voltage?.domains),
+    of('powerCapping', POWER_CAPPING, 'powerCapping.domains', config.powerCapping?.domains),
+    of('pins', PIN_CONTROL, 'pinControl.pins', config.pinControl?.pins),
+    of('groups', GROUPS, 'pinControl.groups', config.pinControl?.groups),
+    of('functions', FUNCTIONS, 'pinControl.functions', config.pinControl?.functions),
   ]
 }
-export type ResourceKey = 'power' | 'performance' | 'clock' | 'sensor' | 'reset' | 'voltage'
 
 function* dense(list: Named, property: string): Faults {
   const names = new Map<string, number>()
@@ -223,7 +251,7 @@ function* sensors(config: PlatformConfig): Faults {
 
 function* versions(config: PlatformConfig): Faults {
   for (const protocol of protocols) {
-    const key = protocol.key as keyof PlatformConfig['versions']
+    const key = sectionOf(protocol.key) as keyof PlatformConfig['versions']
     const declared = config.versions[key]
     const known = protocol.versions.map(v => `0x${v.version.toString(16)}`)
     if (declared !== undefined && !protocol.versions.some(v => v.version === declared))
@@ -249,7 +277,17 @@ export function crossCheck(config: PlatformConfig): Fault | undefined {
   for (const { property, list } of resourceLists(config)) {
     for (const fault of dense(list, property)) return fault
   }
-  for (const part of [agents, devices, clocks, performances, voltages, sensors, versions]) {
+  for (const part of [
+    agents,
+    devices,
+    clocks,
+    performances,
+    voltages,
+    sensors,
+    powerCapping,
+    pinControl,
+    versions,
+  ]) {
     for (const fault of part(config)) return fault
   }
   return undefined

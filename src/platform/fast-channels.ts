@@ -1,25 +1,26 @@
-// Fast channels of performance domains: descriptors that the platform file declares. Nothing listens at their addresses.
-import { performance as protocol } from '../scmi/performance.ts'
-import { type AnyMessage, existsAt } from '../scmi/schema.ts'
+// Fast channels of domains: descriptors that the platform file declares. Nothing listens at their addresses.
+import { performance } from '../scmi/performance.ts'
+import { type AnyMessage, existsAt, type Protocol } from '../scmi/schema.ts'
 import { BODY, type Call } from './call.ts'
-import type { PerformanceConfig } from './config-protocols.ts'
+import type { FastChannelConfig } from './config-protocols.ts'
 import { out, outBits, shiftOf, two32 } from './words.ts'
 
-const m = protocol.messages
-const DESCRIBE = m.PERFORMANCE_DESCRIBE_FASTCHANNEL
+const DESCRIBE = performance.messages.PERFORMANCE_DESCRIBE_FASTCHANNEL // every protocol's is the same
 const DOORBELL = outBits(DESCRIBE, 'attributes', 'doorbell')
 const WIDTH = shiftOf(outBits(DESCRIBE, 'attributes', 'doorbell_width'))
 const words = out(DESCRIBE, 'doorbell_preserve_mask_high') + 1 - BODY
 const at = (field: string): number => out(DESCRIBE, field) - BODY
-/** Messages that move two words, maximum then minimum; the others move one. */
-const limits = [m.PERFORMANCE_LIMITS_SET.id, m.PERFORMANCE_LIMITS_GET.id] as readonly number[]
 const widths = { 8: 0, 16: 1, 32: 2 } as const
-const firstMessage = m.PERFORMANCE_LIMITS_SET.id
-const messages = 4
 
-type FastChannel = PerformanceConfig['domains'][number]['fastChannels'][number]
+/** The attribute bit of messages that have a fast channel, in PROTOCOL_MESSAGE_ATTRIBUTES. */
+export const FAST_CHANNEL =
+  (
+    performance.messages.PROTOCOL_MESSAGE_ATTRIBUTES.response.fields.attributes.mask as Readonly<
+      Record<string, number>
+    >
+  )['fast_channel'] ?? 0
 
-function descriptor(channel: FastChannel): Uint32Array {
+function descriptor(channel: FastChannelConfig, sizeBytes: number): Uint32Array {
   const d = new Uint32Array(words)
   const put = (field: string, value: number) => {
     d[at(`${field}_low`)] = value
@@ -27,7 +28,7 @@ function descriptor(channel: FastChannel): Uint32Array {
   }
   d[at('rate_limit')] = channel.rateLimitUs
   put('chan_addr', channel.address)
-  d[at('chan_size')] = limits.includes(channel.message) ? 8 : 4
+  d[at('chan_size')] = sizeBytes
   const { doorbell } = channel
   if (doorbell !== undefined) {
     d[0] = DOORBELL | (widths[doorbell.width] << WIDTH)
@@ -38,10 +39,16 @@ function descriptor(channel: FastChannel): Uint32Array {
   return d
 }
 
-export function fastChannels(domains: PerformanceConfig['domains']) {
+/** @param twoWords ids of messages whose channel moves two words, as limits do; the others' moves one */
+export function fastChannels(
+  protocol: Protocol,
+  domains: readonly { readonly fastChannels: readonly FastChannelConfig[] }[],
+  twoWords: readonly number[] = [],
+) {
   const descriptors = domains.map(d => {
-    const list = new Array<Uint32Array | undefined>(messages).fill(undefined)
-    for (const channel of d.fastChannels) list[channel.message - firstMessage] = descriptor(channel)
+    const list = new Array<Uint32Array | undefined>(256).fill(undefined)
+    for (const channel of d.fastChannels)
+      list[channel.message] = descriptor(channel, twoWords.includes(channel.message) ? 8 : 4)
     return list
   })
   const offered = new Uint8Array(256)
@@ -60,10 +67,7 @@ export function fastChannels(domains: PerformanceConfig['domains']) {
     /** Writes the descriptor; false where the domain has none for the message. */
     describe(call: Call, message: number): boolean {
       const list = descriptors[call.resource] as readonly (Uint32Array | undefined)[]
-      const found =
-        message >= firstMessage && message < firstMessage + messages
-          ? list[message - firstMessage]
-          : undefined
+      const found = message < 256 ? list[message] : undefined
       if (found === undefined) return false
       for (let i = 0; i < words; i++) call.words[BODY + i] = found[i] as number
       return true

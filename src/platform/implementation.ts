@@ -36,6 +36,8 @@ export interface Implementation<P extends Protocol = Protocol> {
   readonly protocol: P
   /** How many resources it has; their ids are 0 to this minus 1. */
   readonly resources: number
+  /** The same for each further numbering that a selector chooses: how many there are of selector 1, 2 … */
+  readonly selectable?: readonly number[]
   /** Answers PROTOCOL_ATTRIBUTES. */
   readonly attributes: Handler
   readonly handlers: Handlers<P>

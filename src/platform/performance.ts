@@ -13,7 +13,7 @@ import {
 import { BODY, type Call } from './call.ts'
 import type { PerformanceConfig } from './config-protocols.ts'
 import { Subscriptions } from './events.ts'
-import { fastChannels } from './fast-channels.ts'
+import { FAST_CHANNEL, fastChannels } from './fast-channels.ts'
 import { flags, type Implementation, type Shared, subscribe } from './implementation.ts'
 import { Names } from './names.ts'
 import { agentIdOf, PERFORMANCE } from './numbering.ts'
@@ -43,10 +43,6 @@ const longBytes = entryBytes(v4)
 const RANGE_MAX = arg(m.PERFORMANCE_LIMITS_SET, 'range_max')
 const RANGE_MIN = arg(m.PERFORMANCE_LIMITS_SET, 'range_min')
 const LEVEL = arg(m.PERFORMANCE_LEVEL_SET, 'performance_level')
-const FAST_CHANNEL =
-  (m.PROTOCOL_MESSAGE_ATTRIBUTES.response.fields.attributes.mask as Readonly<Record<string, number>>)[
-    'fast_channel'
-  ] ?? 0
 const LIMITS_CHANGED = protocol.notifications.PERFORMANCE_LIMITS_CHANGED
 const LEVEL_CHANGED = protocol.notifications.PERFORMANCE_LEVEL_CHANGED
 const units = { abstract: 0, milliwatt: 1, microwatt: 2 } as const
@@ -69,7 +65,7 @@ export function performanceProtocol(
   const details = domains.map(d =>
     Uint32Array.from(d.levels.flatMap(l => [l.power, l.latencyUs, l.frequencyKhz])),
   )
-  const channels = fastChannels(domains)
+  const channels = fastChannels(protocol, domains, [m.PERFORMANCE_LIMITS_SET.id, m.PERFORMANCE_LIMITS_GET.id])
   const subscriptions = new Subscriptions(2, domains.length, shared.agents)
 
   /** Whether this agent names the domain's levels by index. */

@@ -1,17 +1,8 @@
 // Who may use what: per agent and device, per agent, device and protocol, and the resources that follow. No message.
 import type { PlatformConfig } from './config.ts'
 import { resourceLists } from './cross-checks.ts'
-import { agentIndex, CLOCK, PERFORMANCE, POWER, protocolCount, RESET, SENSOR, VOLTAGE } from './numbering.ts'
+import { agentIndex, kindCount, protocolCount, protocolOfKind } from './numbering.ts'
 import type { Deviations } from './profiles.ts'
-
-const indexOfKey = {
-  power: POWER,
-  performance: PERFORMANCE,
-  clock: CLOCK,
-  sensor: SENSOR,
-  reset: RESET,
-  voltage: VOLTAGE,
-} as const
 
 /**
  * The permissions of all agents.
@@ -19,7 +10,8 @@ const indexOfKey = {
  * A resource belongs to the devices that list it. An agent may use it while at least one of these devices is allowed
  * to the agent and the resource's protocol is not denied on that device. A resource that no device lists can be
  * neither allowed nor denied by message: agents whose permissions in the file are `allow` may use it, others never.
- * Agents, devices and protocols are indices here.
+ * Agents, devices, protocols and kinds of resources are indices here; a kind is a protocol's index, or one of those that
+ * pin control has beside it.
  */
 export class Permissions {
   readonly devices: number
@@ -30,11 +22,11 @@ export class Permissions {
   readonly #loose: Uint8Array
   readonly #device: Uint8Array
   readonly #protocol: Uint8Array
-  /** Resources of a device: index device * protocolCount + protocol. */
+  /** Resources of a device: index device * kindCount + kind. */
   readonly #members: readonly Uint16Array[]
-  /** Resources of a protocol that are in no device. */
+  /** Resources of a kind that are in no device. */
   readonly #orphans: readonly Uint16Array[]
-  /** Bitmaps of what may be used: index agent * protocolCount + protocol. */
+  /** Bitmaps of what may be used: index agent * kindCount + kind. */
   readonly #allowed: readonly Uint32Array[]
   /** 1 where any of a protocol's resources may be used, or the protocol has none. */
   readonly #open: Uint8Array
@@ -49,24 +41,23 @@ export class Permissions {
     this.#device = new Uint8Array(this.#agents * this.devices)
     this.#protocol = new Uint8Array(this.#agents * this.devices * protocolCount)
     this.#open = new Uint8Array(this.#agents * protocolCount)
-    const counts = new Uint16Array(protocolCount)
-    const members = Array.from({ length: this.devices * protocolCount }, () => new Uint16Array(0))
-    const orphans = Array.from({ length: protocolCount }, () => new Uint16Array(0))
-    for (const { key, list } of resourceLists(config)) {
-      const protocol = indexOfKey[key]
-      counts[protocol] = list.length
+    const counts = new Uint16Array(kindCount)
+    const members = Array.from({ length: this.devices * kindCount }, () => new Uint16Array(0))
+    const orphans = Array.from({ length: kindCount }, () => new Uint16Array(0))
+    for (const { key, kind, list } of resourceLists(config)) {
+      counts[kind] = list.length
       const owned = new Set<number>()
       for (const device of config.devices) {
-        members[device.id * protocolCount + protocol] = Uint16Array.from(device[key])
+        members[device.id * kindCount + kind] = Uint16Array.from(device[key])
         for (const id of device[key]) owned.add(id)
       }
-      orphans[protocol] = Uint16Array.from(list.map(r => r.id).filter(id => !owned.has(id)))
+      orphans[kind] = Uint16Array.from(list.map(r => r.id).filter(id => !owned.has(id)))
     }
     this.#members = members
     this.#orphans = orphans
     this.#allowed = Array.from(
-      { length: this.#agents * protocolCount },
-      (_, i) => new Uint32Array(((counts[i % protocolCount] ?? 0) + 31) >>> 5),
+      { length: this.#agents * kindCount },
+      (_, i) => new Uint32Array(((counts[i % kindCount] ?? 0) + 31) >>> 5),
     )
     for (const agent of config.agents) {
       const index = agentIndex(agent.id)
@@ -79,8 +70,8 @@ export class Permissions {
   }
 
   /** Whether the agent may use the resource. */
-  allows(agent: number, protocol: number, resource: number): boolean {
-    const bitmap = this.#allowed[agent * protocolCount + protocol] as Uint32Array
+  allows(agent: number, kind: number, resource: number): boolean {
+    const bitmap = this.#allowed[agent * kindCount + kind] as Uint32Array
     return (((bitmap[resource >>> 5] as number) >>> (resource & 31)) & 1) !== 0
   }
 
@@ -115,18 +106,20 @@ export class Permissions {
   }
 
   #compile(agent: number): void {
-    for (let protocol = 0; protocol < protocolCount; protocol++) {
-      const bitmap = this.#allowed[agent * protocolCount + protocol] as Uint32Array
+    for (let kind = 0; kind < kindCount; kind++) {
+      const protocol = protocolOfKind(kind)
+      const bitmap = this.#allowed[agent * kindCount + kind] as Uint32Array
       bitmap.fill(0)
-      if (this.#loose[agent] !== 0) set(bitmap, this.#orphans[protocol] as Uint16Array)
+      if (this.#loose[agent] !== 0) set(bitmap, this.#orphans[kind] as Uint16Array)
       for (let device = 0; device < this.devices; device++) {
         const at = agent * this.devices + device
         if (this.#device[at] === 0 || this.#protocol[at * protocolCount + protocol] === 0) continue
-        set(bitmap, this.#members[device * protocolCount + protocol] as Uint16Array)
+        set(bitmap, this.#members[device * kindCount + kind] as Uint16Array)
       }
       let any = bitmap.length === 0 || this.#readsAllowed ? 1 : 0
       for (let i = 0; i < bitmap.length; i++) if (bitmap[i] !== 0) any = 1
-      this.#open[agent * protocolCount + protocol] = any
+      // Who may use a function alone can do nothing with it: pins decide, groups have pins.
+      if (kind < protocolCount) this.#open[agent * protocolCount + protocol] = any
     }
   }
 }

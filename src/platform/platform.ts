@@ -18,14 +18,18 @@ import { Delayed } from './delayed.ts'
 import { Delays } from './delays.ts'
 import { type EventSink, Events } from './events.ts'
 import type { Implementation, Shared } from './implementation.ts'
-import { agentIdOf, agentIndex, BASE, firstProtocol, protocolCount } from './numbering.ts'
+import { agentIdOf, agentIndex, BASE, firstProtocol, kindOf, protocolCount } from './numbering.ts'
 import { performanceProtocol } from './performance.ts'
 import { PerformanceState } from './performance-state.ts'
 import { Permissions } from './permissions.ts'
+import { pinControlProtocol } from './pin-control.ts'
+import { PinState } from './pin-state.ts'
 import { powerProtocol, powerVotes } from './power.ts'
+import { powerCappingProtocol } from './power-capping.ts'
+import { PowerCappingState } from './power-capping-state.ts'
 import { type Deviations, profiles } from './profiles.ts'
 import { ResetState, resetProtocol } from './reset.ts'
-import { checked, compileRules, type Rule, type Rules, ruleAt } from './rules.ts'
+import { checked, commandLength, compileRules, type Rule, type Rules, ruleAt } from './rules.ts'
 import { sensorProtocol } from './sensor.ts'
 import { SensorState } from './sensor-state.ts'
 import { type SystemRequest, SystemState, systemProtocol } from './system.ts'
@@ -66,6 +70,9 @@ export class Platform {
   readonly resets: ResetState
   readonly voltages: VoltageState
   readonly system: SystemState
+  /** Measurements are set from outside. */
+  readonly powerCaps: PowerCappingState
+  readonly pins: PinState
   /** Hears of each message received; undefined by default. */
   tap: Tap | undefined = undefined
 
@@ -108,6 +115,8 @@ export class Platform {
     this.resets = new ResetState(config.reset?.domains.length ?? 0)
     this.voltages = new VoltageState(config.voltage, agents)
     this.system = new SystemState(parts.onSystemRequest)
+    this.powerCaps = new PowerCappingState(config.powerCapping?.domains ?? [], agents)
+    this.pins = new PinState(config.pinControl)
     const events = new Events(agents * delayedPlaces(config))
     const delayed = new Delayed(agents, agents * delayedPlaces(config), events)
     events.numbered = deviations.numberedNotifications
@@ -137,6 +146,8 @@ export class Platform {
       config.sensor && sensorProtocol(config.sensor, this.sensors, shared),
       config.reset && resetProtocol(config.reset, this.resets, shared),
       config.voltage && voltageProtocol(config.voltage, this.voltages, shared),
+      config.powerCapping && powerCappingProtocol(config.powerCapping, this.powerCaps, shared),
+      config.pinControl && pinControlProtocol(config.pinControl, this.pins, shared),
     ].filter(implementation => implementation !== undefined)
     for (const { protocol, complete } of this.#implementations)
       delayed.handle(protocol.id - firstProtocol, complete)
@@ -243,8 +254,8 @@ export class Platform {
     if (rule === undefined) return deviations.unknownMessage
     // Before anything tells which ids exist.
     if (rule.privileged && this.#trusted[agent] === 0 && !deviations.anyoneSetsPermissions) return DENIED
-    if (length < rule.commandLength || (length > rule.commandLength && !deviations.longPayloads))
-      return PROTOCOL_ERROR
+    const expected = commandLength(rule, words, length)
+    if (length < expected || (length > expected && !deviations.longPayloads)) return PROTOCOL_ERROR
 
     const call = this.#call
     this.#rule = rule
@@ -256,7 +267,7 @@ export class Platform {
     call.version = versions.word(protocol, version)
     call.room = room
     call.length = rule.responseLength
-    for (let i = 0; i < (rule.commandLength >>> 2) - 1; i++) call.args[i] = words[1 + i] as number
+    for (let i = 0; i < (expected >>> 2) - 1; i++) call.args[i] = words[1 + i] as number
     if (deviations.resourceFirst) {
       const status = this.#resource(rule, call, protocol)
       if (status !== SUCCESS) return status
@@ -274,10 +285,19 @@ export class Platform {
   #resource(rule: Rule, call: Call, protocol: number): number {
     if (rule.resourceWord < 0) return SUCCESS
     const resource = call.args[rule.resourceWord] as number
-    if (resource >= rule.resources) return this.#deviations.unknownResource
+    const selector =
+      rule.selectorWord < 0
+        ? 0
+        : ((call.args[rule.selectorWord] as number) & rule.selectorMask) >>> rule.selectorShift
+    // Where the id is checked first, the selector may be one that nothing has.
+    if (selector >= rule.resources.length || resource >= (rule.resources[selector] as number))
+      return this.#deviations.unknownResource
     call.resource = resource
+    call.selector = selector
     if (rule.query && this.#deviations.readsAllowed) return SUCCESS
-    return this.#shared.permissions.allows(call.agent, protocol, resource) ? SUCCESS : DENIED
+    return this.#shared.permissions.allows(call.agent, kindOf(protocol, selector), resource)
+      ? SUCCESS
+      : DENIED
   }
 
   /** SUCCESS when the message `index` (protocol index and id) exists for the caller, else NOT_FOUND. */

@@ -8,6 +8,7 @@ import type { Implementation } from './implementation.ts'
 import { firstProtocol, protocolCount } from './numbering.ts'
 import type { Deviations } from './profiles.ts'
 import { maxVersions, type Versions } from './versions.ts'
+import { shiftOf } from './words.ts'
 
 /** What the platform knows of a message at one version. */
 export interface Rule {
@@ -15,16 +16,25 @@ export interface Rule {
   /** Changes nothing. */
   readonly query: boolean
   readonly handler: Handler
-  /** Bytes of the command, header included. */
+  /** Bytes of the command, header included, without entries. */
   readonly commandLength: number
+  /** Bytes of each entry that follows; the word of the payload, bits and lowest bit that tell how many do. */
+  readonly entryBytes: number
+  readonly entriesWord: number
+  readonly entriesMask: number
+  readonly entriesShift: number
   /** Bytes of the response's header, status and fixed fields. */
   readonly responseLength: number
   /** Words of the payload that the standard restricts. */
   readonly checks: readonly Check[]
   /** Word of the payload that names a resource; -1 for none. */
   readonly resourceWord: number
-  /** Ids below this exist. */
-  readonly resources: number
+  /** Word of the payload, bits and lowest bit of the selector, where ids are of several numberings; word -1 for one. */
+  readonly selectorWord: number
+  readonly selectorMask: number
+  readonly selectorShift: number
+  /** By selector: ids below this exist. */
+  readonly resources: Uint32Array
   /** Only for trusted agents. The handler makes the checks itself: the agent id comes before the flags. */
   readonly privileged: boolean
   /** Subscribes to a notification: only for agents that can be told. */
@@ -63,6 +73,13 @@ const checksOf = (command: Layout): Check[] =>
 /** Handlers of the messages that all protocols answer alike, and PROTOCOL_ATTRIBUTES. */
 export type CommonHandlers = (implementation: Implementation) => Readonly<Record<string, Handler>>
 
+/** Bytes that a command of `length` bytes should have. Its words may be read as far as it goes. */
+export function commandLength(rule: Rule, words: Uint32Array, length: number): number {
+  if (rule.entryBytes === 0 || length < rule.commandLength) return rule.commandLength
+  const told = (words[1 + rule.entriesWord] as number) & rule.entriesMask
+  return rule.commandLength + rule.entryBytes * (told >>> rule.entriesShift)
+}
+
 /** Compiles all messages of all versions up to the presented ones. */
 export function compileRules(
   implementations: readonly Implementation[],
@@ -72,7 +89,8 @@ export function compileRules(
 ): Rules {
   const rules = new Array<Rule | undefined>(protocolCount * 256 * maxVersions).fill(undefined)
   for (const implementation of implementations) {
-    const { protocol, resources } = implementation
+    const { protocol } = implementation
+    const resources = Uint32Array.of(implementation.resources, ...(implementation.selectable ?? []))
     const index = protocol.id - firstProtocol
     const newest = versions.presented[index] as number
     const shared = common(implementation)
@@ -90,6 +108,14 @@ export function compileRules(
           query: message.effect === 'query',
           handler,
           commandLength: 4 + command.size,
+          entryBytes: command.tail?.entry.size ?? 0,
+          entriesWord: command.tail?.count?.word ?? 0,
+          entriesMask: command.tail?.count?.mask ?? 0,
+          entriesShift: shiftOf(command.tail?.count?.mask ?? 1),
+          selectorWord:
+            message.selector === undefined ? -1 : (command.word[message.selector.field] as number),
+          selectorMask: message.selector?.mask ?? 0,
+          selectorShift: shiftOf(message.selector?.mask ?? 1),
           responseLength: 8 + response.size,
           checks: unchecked.includes(name) ? [] : checksOf(command),
           resourceWord: message.resource === undefined ? -1 : (command.word[message.resource] as number),

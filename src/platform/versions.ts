@@ -2,7 +2,7 @@
 import { protocols, versionIn } from '../scmi/protocols.ts'
 import type { Protocol } from '../scmi/schema.ts'
 import type { PlatformConfig } from './config.ts'
-import { firstProtocol, protocolCount } from './numbering.ts'
+import { firstProtocol, protocolCount, sectionOf } from './numbering.ts'
 import type { Deviations } from './profiles.ts'
 
 /** Versions that the schema lists for any protocol, at most. */
@@ -19,7 +19,7 @@ export class Versions {
   constructor(config: PlatformConfig, { ownMajorOnly }: Deviations) {
     this.#ownMajorOnly = ownMajorOnly
     for (const protocol of protocols as readonly Protocol[]) {
-      const key = protocol.key as keyof PlatformConfig['versions']
+      const key = sectionOf(protocol.key) as keyof PlatformConfig['versions']
       if (key !== 'base' && config[key] === undefined) continue
       const word = config.versions[key] ?? versionIn(protocol, config.release)
       const index = protocol.id - firstProtocol

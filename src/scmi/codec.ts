@@ -65,7 +65,8 @@ function assemble(headerWord: number, status: number | undefined, body: Uint8Arr
 /**
  * A command's whole frame, header included. `message` is a name or an id; `version` chooses the layout. Every field
  * must be given; ranges left out of a word of bits are zero, and a plain number sets such a word whole, reserved bits
- * included. 64-bit fields take a bigint, a number or a string. Throws RangeError naming message and field.
+ * included. 64-bit fields take a bigint, a number or a string; the number of entries is filled in where it is left at
+ * zero. Throws RangeError naming message and field.
  */
 export function encodeCommand(
   protocol: number,
@@ -73,9 +74,10 @@ export function encodeCommand(
   version: Version,
   value: Values = {},
   token = 0,
+  entries: readonly Values[] = [],
 ): Uint8Array {
   const { name, message: m } = declared(protocol, message)
-  const body = encodeBody(formAt(m, version).command, value, [], name, false)
+  const body = encodeBody(formAt(m, version).command, value, entries, name, false)
   return assemble(header(protocol, m.id, COMMAND, token), undefined, body)
 }
 

@@ -1,5 +1,15 @@
 // What every protocol has: VERSION, ATTRIBUTES, MESSAGE_ATTRIBUTES, NEGOTIATE_PROTOCOL_VERSION; and shapes that recur.
-import { bits, type Fields, type Layout, layout, message, text, uint32, type Version } from './schema.ts'
+import {
+  bits,
+  type Fields,
+  hidden,
+  type Layout,
+  layout,
+  message,
+  text,
+  uint32,
+  type Version,
+} from './schema.ts'
 
 /** Version words that protocols use. */
 export const v1 = 0x1_0000
@@ -100,3 +110,18 @@ export const notify = <const K extends string>(spec: {
     response: layout({}),
     placeholder: 'not-supported',
   })
+
+/** Where a fast channel and its doorbell are: addresses that lead past the mediator, so all hidden. */
+export const fastChannelDescriptor = layout({
+  attributes: bits({ doorbell: [0, 1], doorbell_width: [1, 2] }),
+  rate_limit: bits({ microseconds: [0, 20] }),
+  chan_addr_low: hidden(uint32),
+  chan_addr_high: hidden(uint32),
+  chan_size: hidden(uint32),
+  doorbell_addr_low: hidden(uint32),
+  doorbell_addr_high: hidden(uint32),
+  doorbell_set_mask_low: hidden(uint32),
+  doorbell_set_mask_high: hidden(uint32),
+  doorbell_preserve_mask_low: hidden(uint32),
+  doorbell_preserve_mask_high: hidden(uint32),
+})

@@ -1,5 +1,5 @@
 // Performance domain management protocol, 0x13.
-import { common, name16, nameGet, notify, v2, v3, v4 } from './common.ts'
+import { common, fastChannelDescriptor, name16, nameGet, notify, v2, v3, v4 } from './common.ts'
 import { agentId, bits, hidden, layout, list, message, notification, protocol, uint32 } from './schema.ts'
 import { INVALID_PARAMETERS } from './status.ts'
 
@@ -139,19 +139,7 @@ export const performance = protocol({
       resource: 'domain_id',
       privileged: true,
       command: layout({ domain_id: uint32, message_id: uint32 }),
-      response: layout({
-        attributes: bits({ doorbell: [0, 1], doorbell_width: [1, 2] }),
-        rate_limit: bits({ microseconds: [0, 20] }),
-        chan_addr_low: hidden(uint32),
-        chan_addr_high: hidden(uint32),
-        chan_size: hidden(uint32),
-        doorbell_addr_low: hidden(uint32),
-        doorbell_addr_high: hidden(uint32),
-        doorbell_set_mask_low: hidden(uint32),
-        doorbell_set_mask_high: hidden(uint32),
-        doorbell_preserve_mask_low: hidden(uint32),
-        doorbell_preserve_mask_high: hidden(uint32),
-      }),
+      response: fastChannelDescriptor,
       placeholder: 'not-supported',
     }),
     PERFORMANCE_DOMAIN_NAME_GET: nameGet(0xc, 'domain_id', v3, 'a performance domain'),

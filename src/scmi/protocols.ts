@@ -2,7 +2,9 @@
 import { base } from './base.ts'
 import { clock } from './clock.ts'
 import { performance } from './performance.ts'
+import { pinControl } from './pin-control.ts'
 import { power } from './power.ts'
+import { powerCapping } from './power-capping.ts'
 import { reset } from './reset.ts'
 import type { AnyMessage, Protocol, Version } from './schema.ts'
 import { sensor } from './sensor.ts'
@@ -18,6 +20,8 @@ export const protocols = [
   sensor,
   reset,
   voltage,
+  powerCapping,
+  pinControl,
 ] as const satisfies readonly Protocol[]
 
 /** The protocol with this id, or undefined. */

@@ -29,6 +29,12 @@ export const uint8: Field<number> = {
   get: (f, at) => f.getUint8(at),
   set: (f, at, v) => f.setUint8(at, v),
 }
+export const uint16: Field<number> = {
+  type: 'uint16',
+  size: 2,
+  get: (f, at) => f.getUint16(at, LE),
+  set: (f, at, v) => f.setUint16(at, v, LE),
+}
 export const uint32: Field<number> = {
   type: 'uint32',
   size: 4,
@@ -144,6 +150,8 @@ export interface Tail<E extends Fields = Fields> {
   readonly count?: { readonly word: number; readonly mask: number }
   /** Entries are packed and padded with zeros to this many bytes. */
   readonly pad: number
+  /** Some platforms leave the padding out: such a frame is taken too. */
+  readonly unpadded?: true
   /** Bytes of the entry at `at`, where entries differ in size. */
   readonly sizeAt?: (frame: DataView, at: number) => number
 }
@@ -197,13 +205,14 @@ export function list<const E extends Fields>(
   name: string,
   entry: Layout<E>,
   count?: readonly [word: number, mask: number],
-  options: { pad?: number; sizeAt?: (frame: DataView, at: number) => number } = {},
+  options: { pad?: number; unpadded?: true; sizeAt?: (frame: DataView, at: number) => number } = {},
 ): Tail {
   return {
     name,
     entry: entry as unknown as Layout,
     pad: options.pad ?? 4,
     ...(count && { count: { word: count[0], mask: count[1] } }),
+    ...(options.unpadded && { unpadded: options.unpadded }),
     ...(options.sizeAt && { sizeAt: options.sizeAt }),
   }
 }
@@ -245,6 +254,10 @@ export interface Message<C extends Fields = Fields, R extends Fields = Fields> e
   readonly resource?: keyof C & string
   /** A command field that names another resource of the same protocol, which the guest must own too. */
   readonly other?: keyof C & string
+  /** The bits of a command field that choose which of the protocol's `namespaces` the id in `resource` is from. */
+  readonly selector?: { readonly field: keyof C & string; readonly mask: number }
+  /** `other` is an id of this namespace, and is meant only where the field has the bits set. */
+  readonly otherIn?: { readonly namespace: number; readonly field: keyof C & string; readonly mask: number }
   /** The command field that is an index into a list, and the status for one beyond its end. */
   readonly index?: { readonly field: keyof C & string; readonly beyond: number }
   /** The list runs over the protocol's own resources: its entries name them. */
@@ -308,6 +321,16 @@ export interface Protocol {
   readonly key: string
   /** What its resources are, in one word; absent where it has none. Their number is bits 15:0 of PROTOCOL_ATTRIBUTES. */
   readonly resource?: string
+  /**
+   * Kinds of resources that are numbered apart, in the order of the messages' `selector`; their numbers are bits of
+   * fields of PROTOCOL_ATTRIBUTES. Such a protocol has no `resource`.
+   */
+  readonly namespaces?: readonly {
+    readonly name: string
+    readonly count: { readonly field: string; readonly mask: number }
+  }[]
+  /** Needs dense ids: beside a resource that is another's, an agent cannot use its own. */
+  readonly denseOnly?: true
   /** Version words by SCMI release, oldest first; the last is the newest known. */
   readonly versions: readonly { readonly release: string; readonly version: Version }[]
   readonly messages: Readonly<Record<string, AnyMessage>>
@@ -339,6 +362,13 @@ export function payloadAt(n: Notification, version: Version): Layout {
 export function fits(l: Layout, bytes: number): boolean {
   const rest = bytes - l.size
   if (l.tail === undefined) return rest === 0
-  const step = l.tail.sizeAt === undefined ? Math.max(l.tail.entry.size, l.tail.pad) : 4
-  return rest >= 0 && rest % step === 0
+  return rest >= 0 && rest % tailStep(l.tail) === 0
 }
+
+/** Bytes that a tail grows by: whole entries, padded; or words where entries differ in size. */
+export const tailStep = (tail: Tail): number =>
+  tail.sizeAt !== undefined
+    ? 4
+    : tail.unpadded === true
+      ? tail.entry.size
+      : Math.max(tail.entry.size, tail.pad)

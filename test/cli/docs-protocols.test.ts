@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { protocolsPage, protocolTable } from '../../src/cli/docs-protocols.ts'
 import { protocols } from '../../src/scmi/protocols.ts'
-import type { Protocol } from '../../src/scmi/schema.ts'
+import type { AnyMessage, Field, Protocol } from '../../src/scmi/schema.ts'
 
 const page = protocolsPage()
 const all = protocols as readonly Protocol[]
@@ -97,7 +97,9 @@ describe('the fate of a message', () => {
   test('addresses are blanked', () => {
     for (const p of all) {
       const attributes = sectionOf(p).find(line => line.includes('**PROTOCOL_ATTRIBUTES**')) ?? ''
-      const has = Object.keys(p.messages['PROTOCOL_ATTRIBUTES']?.response.fields ?? {}).length > 1
+      const { response } = p.messages['PROTOCOL_ATTRIBUTES'] as AnyMessage
+      const fields: readonly Field<unknown>[] = Object.values(response.fields)
+      const has = fields.some(field => field.role === 'hidden')
       expect(attributes.includes('blanked: `')).toBe(has)
     }
   })

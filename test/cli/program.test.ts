@@ -298,14 +298,14 @@ describe('what is shown', () => {
     expect((await ask('device-list')).stdout).toBe(
       'Device                                   Ids      Domain                   Resources\n' +
         '/soc/ethernet@e6800000                   0        guest-a                  clock 1, power 1, reset 1\n' +
-        '/soc/usb@ee080000                        1        -                        clock 1, 0x19 1\n',
+        '/soc/usb@ee080000                        1        -                        clock 1, pin-control 1\n',
     )
     const long = (await ask('device-list', '-l', 'guest-a')).stdout.split('\n')
     expect(long).toHaveLength(5)
     expect(long[1]).toBe(
       '/soc/ethernet@e6800000                   0        guest-a                  clock            0 avb              clocks[0]',
     )
-    expect((await ask('device-list', '-l')).stdout).toMatch(/0x19 +- - +pinctrl-0\[0\]\n$/)
+    expect((await ask('device-list', '-l')).stdout).toMatch(/pin-control +- - +pinctrl-0\[0\]\n$/)
   })
 
   test('info', async () => {

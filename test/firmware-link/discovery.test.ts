@@ -7,7 +7,7 @@ import {
   discover,
   type FirmwareRequest,
 } from '../../src/firmware-link/discovery.ts'
-import { type Asked, example, hex, name16 } from '../platform/ask.ts'
+import { type Asked, example, extended, hex, name16 } from '../platform/ask.ts'
 
 /** `protocol << 8 | message` of a command in hex. */
 const messageOf = (command: string): number => {
@@ -116,6 +116,14 @@ describe('the example platform', () => {
       provenance: version >= 0x2_0000 ? 'discovered' : 'declared',
     })
   })
+})
+
+test('power capping has a number of resources, pin control none: it has three', async () => {
+  const { protocols } = await find(undefined, five, { channel: 0 }, example(extended))
+  expect(protocols.slice(-2)).toEqual([
+    { id: 0x18, version: 0x2_0000, resources: 3 },
+    { id: 0x19, version: 0x1_0000, resources: 0 },
+  ])
 })
 
 describe('a version 1 reply has no agent id', () => {
@@ -352,10 +360,10 @@ describe('firmware that answers badly', () => {
 
   test('Base in its own list, and protocols that nobody here knows, are for nobody', async () => {
     const odd: Instead = (message, _channel, command) =>
-      message === 0x1006 ? (argumentOf(command) === 0 ? hex(0, 4, 0x8014_1910) : hex(0, 0)) : undefined
+      message === 0x1006 ? (argumentOf(command) === 0 ? hex(0, 4, 0x8014_1b10) : hex(0, 0)) : undefined
     const { protocols, unknownProtocols } = await find(odd)
     expect(protocols.map(({ id }) => id)).toEqual([0x14])
-    expect(unknownProtocols).toEqual([0x19, 0x80])
+    expect(unknownProtocols).toEqual([0x1b, 0x80])
   })
 
   test('a version newer than this program’s is used as the newest it knows', async () => {

@@ -18,10 +18,11 @@ export const trusted = 0
 
 /** The example machine's firmware, asked directly: no mediator in between. */
 export class PlatformHandler implements FrameHandler {
-  readonly platform = new Platform(loadPlatform('fixtures/example/platform.yaml'))
+  readonly platform: Platform
   readonly #channel: number
 
-  constructor(channel = trusted) {
+  constructor(channel = trusted, config = loadPlatform('fixtures/example/platform.yaml')) {
+    this.platform = new Platform(config)
     this.#channel = channel
   }
 

@@ -1,5 +1,5 @@
 // Sessions, scripts, use, attempt and discover: a guest at the virtual SCP of the example, without a mediator.
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { attempts } from '../../src/guest/attempt.ts'
 import { discover, seenLines } from '../../src/guest/discover.ts'
 import { MessageConnection } from '../../src/guest/message-connection.ts'
@@ -7,9 +7,12 @@ import { Report } from '../../src/guest/report.ts'
 import { parseScript, runScript } from '../../src/guest/script.ts'
 import { type Exchange, GuestSession } from '../../src/guest/session.ts'
 import { useResource } from '../../src/guest/use.ts'
+import type { PlatformConfig } from '../../src/platform/config.ts'
+import { parsePlatform } from '../../src/platform/load.ts'
 import { protocols } from '../../src/scmi/protocols.ts'
 import { type AnyMessage, existsAt } from '../../src/scmi/schema.ts'
 import { statusName } from '../../src/scmi/status.ts'
+import { exampleText, extended } from '../platform/ask.ts'
 import { PlatformHandler, Served } from './served.ts'
 
 let served: Served
@@ -21,8 +24,8 @@ afterEach(() => {
   served.close()
 })
 
-async function join(channel = 0): Promise<PlatformHandler> {
-  const handler = new PlatformHandler(channel)
+async function join(channel = 0, config?: PlatformConfig): Promise<PlatformHandler> {
+  const handler = new PlatformHandler(channel, config)
   served = new Served('message-socket', handler)
   exchanges = []
   mismatches = []
@@ -147,6 +150,41 @@ test('discover: the trusted agent sees the machine as its file says', async () =
   expect(lines.find(line => line.includes('25000000,125000000'))).toMatch(
     /^ +0 avb +.*rates 25000000,125000000$/,
   )
+})
+
+describe('power capping and pin control', () => {
+  const config = () => parsePlatform(extended(exampleText), 'platform.yaml')
+
+  test('use: caps and intervals read back as they were set', async () => {
+    await join(0, config())
+    for (const id of [0, 1, 2]) await useResource(session, 0x18, id)
+    expect(exchanges.filter(({ status }) => status !== 0).map(({ message }) => message)).toEqual([])
+    expect(mismatches).toEqual([])
+    expect(asked().filter(text => text === 'POWERCAP_CAP_SET SUCCESS')).toHaveLength(4)
+  })
+
+  test('discover finds domains, and pins, groups and functions with their members', async () => {
+    await join(0, config())
+    const seen = await discover(session)
+    const resources = (id: number) => seen.protocols.find(p => p.id === id)?.resources ?? []
+    expect(resources(0x18).map(({ name }) => name)).toEqual(['avb', 'usb0', 'the-whole-syste'])
+    expect(resources(0x18)[2]?.facts).toMatchObject({ power_cap: 4_000_000_000, parent_id: 0xffff_ffff })
+    expect(resources(0x19).map(({ facts, id, name }) => `${facts['kind']} ${id} ${name}`)).toEqual([
+      'pin 0 PA0',
+      'pin 1 PA1',
+      'pin 2 PA2',
+      'pin 3 PA3',
+      'pin 4 a-pin-of-the-ho',
+      'group 0 avb_mdio',
+      'group 1 usb0',
+      'group 2 host',
+      'function 0 bus',
+      'function 1 gpio',
+      'function 2 host',
+    ])
+    expect(resources(0x19)[5]?.facts['associations']).toEqual([0, 1, 2])
+    expect(seenLines(seen).find(line => line.includes('avb_mdio'))).toMatch(/group .*associations 0,1,2$/)
+  })
 })
 
 const run = async (script: string, json: boolean): Promise<string[]> => {

@@ -1,7 +1,9 @@
 // src/mediator/placeholders.ts: what a guest is told of resources it does not own, byte for byte, through the relay.
 import { afterAll, describe, expect, test } from 'vitest'
-import { writeDecimal } from '../../src/mediator/placeholders.ts'
-import { protocols } from '../../src/scmi/protocols.ts'
+import { Placeholders, writeDecimal } from '../../src/mediator/placeholders.ts'
+import { compileRules } from '../../src/permissions/rules.ts'
+import { newestVersion, protocols } from '../../src/scmi/protocols.ts'
+import { Transfer } from '../../src/transfer.ts'
 import { Machine } from './machine.ts'
 
 const NOT_SUPPORTED = -1
@@ -122,14 +124,46 @@ describe('what is not owned', () => {
     expect(guest.faults).toEqual([])
   })
 
-  test('the table has every message that names a resource', () => {
+  test('the table has every message that names a resource, but of what is denied whole', () => {
     const inTable = new Set(rows.map(([, message]) => message))
     const all = protocols.flatMap(p =>
       Object.entries(p.messages).flatMap(([name, m]) =>
-        m.resource === undefined ? [] : [[(p.id << 8) | m.id, name]],
+        m.resource === undefined || p.id >= 0x18 ? [] : [[(p.id << 8) | m.id, name]],
       ),
     )
     expect(all.filter(([at]) => !inTable.has(at as number))).toEqual([])
+  })
+})
+
+/** Nothing of these can be granted yet, so the filter asks for no placeholder; those of pin control are ready. */
+describe('pin control and power capping', () => {
+  const rules = compileRules(new Map(protocols.map(p => [p.id, newestVersion(p)])))
+  const placeholders = new Placeholders(rules)
+  const answer = (message: number, ...payload: number[]): number[] => {
+    const transfer = new Transfer(new ArrayBuffer(128), 0, 128)
+    for (const [i, word] of payload.entries()) transfer.words[1 + i] = word
+    transfer.header = message
+    transfer.resource = payload[0] as number
+    const status = placeholders.answer(transfer, message)
+    expect(transfer.ints[1]).toBe(status)
+    return [status, ...transfer.words.subarray(2, transfer.length / 4)]
+  }
+  test.each<[string, number, number[], number[]]>([
+    ['PINCTRL_ATTRIBUTES: no members', 0x1903, [12, 1], [0, 0, ...name16('unused-12')]],
+    ['PINCTRL_LIST_ASSOCIATIONS: none', 0x1904, [3, 1, 0], [0, 0]],
+    ['PINCTRL_LIST_ASSOCIATIONS past its end', 0x1904, [3, 1, 1], [OUT_OF_RANGE]],
+    ['PINCTRL_SETTINGS_GET: no function, no configurations', 0x1905, [3, 0], [0, 0xffff_ffff, 0]],
+    ['PINCTRL_NAME_GET', 0x1909, [3, 0], [NOT_SUPPORTED]],
+    ['POWERCAP_DOMAIN_ATTRIBUTES', 0x1803, [3], [NOT_SUPPORTED]],
+    ['POWERCAP_CAP_GET', 0x1804, [3], [NOT_SUPPORTED]],
+    ['POWERCAP_PAI_GET', 0x1806, [3], [NOT_SUPPORTED]],
+    ['POWERCAP_MEASUREMENTS_GET', 0x1809, [3], [NOT_SUPPORTED]],
+    ['POWERCAP_CAP_NOTIFY', 0x180a, [3, 1], [NOT_SUPPORTED]],
+  ])('%s', (_name, message, payload, expected) => expect(answer(message, ...payload)).toEqual(expected))
+
+  test('what controls has none: DENIED', () => {
+    for (const at of [0x1805, 0x1807, 0x1906, 0x1907, 0x1908])
+      expect(rules.entries[at]?.message.placeholder).toBe('denied')
   })
 })
 

@@ -16,7 +16,7 @@ const newest = new Map(protocols.map(p => [p.id, newestVersion(p)]))
 /** System power is held as a whole; voltage is a protocol of the platform that the guest does not hold. */
 const rules = compileRules(newest)
 const counts = new Uint32Array(protocolIds)
-for (const protocol of [0x11, 0x13, 0x14, 0x15, 0x16, 0x17]) counts[protocol] = 40
+for (const protocol of [0x11, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19]) counts[protocol] = 40
 const grants = compileGrants(
   [
     { protocol: 0x11, id: 2 },
@@ -26,6 +26,8 @@ const grants = compileGrants(
     { protocol: 0x14, id: 39 },
     { protocol: 0x15, id: 1 },
     { protocol: 0x16, id: 5 },
+    { protocol: 0x18, id: 2 }, // cannot be granted
+    { protocol: 0x19, id: 2 }, // the same
   ],
   counts,
   [0x12],
@@ -165,6 +167,32 @@ describe('a second resource of the same protocol', () => {
     ['the parent has bit 31 set', [word(0x140d), 7, 0x8000_001f], NOT_FOUND],
     ['the clock is not', [word(0x140d), 8, 7], DENIED],
   ])('%s', (_why, words, expected) => expect(judge(words)).toBe(expected))
+})
+
+describe('what cannot be granted', () => {
+  test.each([0x18, 0x19])('protocol 0x%s is DENIED whole to who names its resources', protocol => {
+    for (let message = 0; message <= 0x20; message++)
+      expect(judge([word((protocol << 8) | message), 2, 0], undefined, true)).toBe(DENIED)
+  })
+
+  test('even were the protocol held, an id with a selector is nobody’s', () => {
+    const held = compileGrants([], counts, [0x19])
+    const ask = (...words: number[]) =>
+      verdict(
+        rules,
+        counts,
+        held,
+        true,
+        Int32Array.from(words, w => w | 0),
+        words.length * 4,
+      )
+    expect(ask(word(0x1903), 2, 0)).toBe(DENIED)
+    expect(ask(word(0x1907), 2, 1)).toBe(DENIED)
+    expect(ask(word(0x1906), 2, 0, 8, 4, 1, 5, 1)).toBe(DENIED)
+    expect(ask(word(0x1906), 2, 0, 8, 4, 1), 'fewer entries than told').toBe(PROTOCOL_ERROR)
+    expect(ask(word(0x1906), 2, 0, 0, 4, 1), 'more').toBe(PROTOCOL_ERROR)
+    expect(ask(word(0x190a), 2, 2, 1), 'privileged, and names no resource').toBe(NOT_SUPPORTED)
+  })
 })
 
 test('messages are those of the version in force', () => {

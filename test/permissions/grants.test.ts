@@ -46,6 +46,19 @@ describe('compileGrants', () => {
     expect(compileGrants([{ protocol: 0x14, id: 500 }], counts).protocols[0x14]).toBe(0)
   })
 
+  test.each([0x18, 0x19])('nothing of protocol 0x%s is held by who names its resources', protocol => {
+    const plenty = new Uint32Array(256).fill(40)
+    const { protocols, owned } = compileGrants(
+      [
+        { protocol, id: 3 },
+        { protocol: 0x14, id: 3 },
+      ],
+      plenty,
+    )
+    expect([protocols[protocol], protocols[0x14]]).toEqual([0, 1])
+    expect(owned[protocol]).toBeUndefined()
+  })
+
   test('no grants: nothing is held', () => {
     const { protocols, owned } = noGrants()
     expect(protocols.some(p => p !== 0)).toBe(false)

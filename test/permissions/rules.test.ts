@@ -3,11 +3,13 @@ import { describe, expect, test } from 'vitest'
 import {
   ABSENT,
   CONTROL,
+  commandLength,
   compileRules,
   HARMLESS,
   LISTS,
   PRIVILEGED,
   RESOURCE,
+  SELECTS,
   SUBSCRIBES,
   UNKNOWN_PROTOCOL,
   WHOLE,
@@ -42,6 +44,12 @@ test.each<[string, number, number, number, number]>([
   ['RESET', 0x1604, 12, 1, CONTROL],
   ['VOLTAGE_CONFIG_SET', 0x1705, 8, 1, CONTROL],
   ['VOLTAGE_LEVEL_SET', 0x1707, 12, 1, CONTROL],
+  ['POWERCAP_CAP_SET', 0x1805, 12, 1, CONTROL],
+  ['POWERCAP_MEASUREMENTS_NOTIFY', 0x180b, 16, 1, CONTROL | SUBSCRIBES],
+  ['POWERCAP_DESCRIBE_FASTCHANNEL', 0x180c, 8, 1, PRIVILEGED],
+  ['PINCTRL_ATTRIBUTES', 0x1903, 8, 1, SELECTS],
+  ['PINCTRL_SETTINGS_CONFIGURE', 0x1906, 12, 1, CONTROL | SELECTS],
+  ['PINCTRL_SET_PERMISSIONS', 0x190a, 12, 0, CONTROL | PRIVILEGED],
 ])('%s', (name, at, size, resource, flags) => {
   expect(newest.entries[at]?.name).toBe(name)
   expect(newest.size[at]).toBe(size)
@@ -57,6 +65,19 @@ test('every message of the schema has an entry, and no other index has one', () 
     const known = protocols.some(p => p.id === at >>> 8)
     if (entry === undefined) expect(newest.kind[at]).toBe(known ? ABSENT : UNKNOWN_PROTOCOL)
   }
+})
+
+test.each([
+  [0x1906, 16, 0, 16, 'PINCTRL_SETTINGS_CONFIGURE without configurations'],
+  [0x1906, 32, 0x8, 32, 'with two'],
+  [0x1906, 16, 0x8, 32, 'with two that are not there'],
+  [0x1906, 16, 0x7fd, 16 + 8 * 255, 'with 255 that are not there'],
+  [0x1906, 12, 0x8, 16, 'too short to tell'],
+  [0x1405, 20, 0x8, 20, 'CLOCK_RATE_SET has no entries'],
+])('0x%s of %i bytes, attributes 0x%s, should have %i: %s', (at, length, attributes, expected) => {
+  const ints = new Int32Array(1024)
+  ints[3] = attributes
+  expect(commandLength(newest, ints, at, length)).toBe(expected)
 })
 
 describe('versions', () => {

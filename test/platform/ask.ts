@@ -95,6 +95,59 @@ export function example(edit: (text: string) => string = text => text, parts: Pl
   return new Asked(new Platform(configOf(edit(exampleText)), parts))
 }
 
+/** The example machine with power capping and pin control beside the rest: avb and usb0 have some, the host the last. */
+export const extended = (text: string): string =>
+  `${text
+    .replace(
+      'name: avb, clock: [0]',
+      'name: avb, powerCapping: [0], pins: [0, 1, 2], groups: [0], functions: [0, 1], clock: [0]',
+    )
+    .replace(
+      'name: usb0, clock: [1, 2]',
+      'name: usb0, powerCapping: [1], pins: [2, 3], groups: [1], functions: [0], clock: [1, 2]',
+    )}
+powerCapping:
+  domains:
+    - id: 0
+      name: avb
+      unit: milliwatt
+      cap: { min: 1000, max: 9000, step: 250 }
+      pai: { min: 10, max: 1000, step: 10 }
+      parent: 2
+      measured: 1500
+    - id: 1
+      name: usb0
+      cap: { min: 5000, max: 5000 }
+      pai: { min: 100, max: 100 }
+      monitoring: false
+      capNotify: false
+    - id: 2
+      name: the-whole-system-on-chip
+      unit: microwatt
+      cap: { min: 1000000, max: 4294967295, step: 1 }
+      ownCap: 4000000000
+      pai: { min: 10, max: 1000, step: 10 }
+      initialPai: 500
+      fastChannels:
+        - { message: 5, address: 0x123456789000, rateLimitUs: 7, doorbell: { address: 0x1000, width: 32, set: 1, preserve: 0xfffffffe } }
+pinControl:
+  configs: [{ type: 4, value: 0 }, { type: 10, value: 8 }, { type: 192, value: 3000000000 }]
+  pins:
+    - { id: 0, name: PA0 }
+    - { id: 1, name: PA1, function: 1 }
+    - { id: 2, name: PA2 }
+    - { id: 3, name: PA3, configs: [{ type: 10, value: 4 }] }
+    - { id: 4, name: a-pin-of-the-host-alone }
+  groups:
+    - { id: 0, name: avb_mdio, pins: [0, 1, 2] }
+    - { id: 1, name: usb0, pins: [2, 3] }
+    - { id: 2, name: host, pins: [4] }
+  functions:
+    - { id: 0, name: bus, groups: [0, 1] }
+    - { id: 1, name: gpio, pins: [0, 1, 2, 3], gpio: true }
+    - { id: 2, name: host, groups: [2] }
+`
+
 /** A platform from a YAML text. */
 export const platformOf = (yaml: string, parts: PlatformParts = {}): Asked =>
   new Asked(new Platform(configOf(yaml), parts))

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { MediatorError } from '../../src/errors.ts'
 import { checkPlatform, loadPlatform, parsePlatform } from '../../src/platform/load.ts'
 import { Platform } from '../../src/platform/platform.ts'
-import { examplePath, exampleText } from './ask.ts'
+import { examplePath, exampleText, extended } from './ask.ts'
 
 const minimal = 'vendor: v\nagents: [{ id: 1, name: one }]\n'
 const fault = (text: string): MediatorError => {
@@ -268,6 +268,75 @@ describe('what must agree', () => {
     ],
     [
       "release: '3.2'",
+      "release: '3.1'\npinControl: { pins: [{ id: 0, name: a }] }",
+      'pinControl must be absent, or its version declared: release 3.1 has no such protocol',
+    ],
+    [
+      "release: '3.2'",
+      "release: '3.2'\nversions: { powerCapping: 0x30000 }",
+      'versions.powerCapping must be one of 0x10000, 0x20000; found 0x30000',
+    ],
+    [
+      'name: avb, clock: [0]',
+      'name: avb, powerCapping: [0], clock: [0]',
+      'devices[0].powerCapping[0] must exist; the platform has 0 of that kind, found 0',
+    ],
+    ...(
+      [
+        ['cap: { min: 5, max: 4 }', '.cap.max must not be below min, 5; found 4'],
+        ['cap: { min: 5, max: 9 }', '.cap.step must be 1 to max - min, 4; found 0'],
+        ['cap: { min: 5, max: 9, step: 5 }', '.cap.step must be 1 to max - min, 4; found 5'],
+        ['ownCap: 10', '.ownCap must be 1 to 9 in steps of 2; found 10'],
+        ['ownCap: 4', '.ownCap must be 1 to 9 in steps of 2; found 4'],
+        ['initialPai: 3', '.initialPai must be 2 to 2 in steps of 0; found 3'],
+        ['parent: 1', '.parent must be a domain; there is no 1'],
+        ['parent: 0', '.parent must not lead back to a domain below it'],
+        [
+          'fastChannels: [{ message: 4, address: 1 }, { message: 4, address: 2 }]',
+          '.fastChannels[1].message must be unique; found 4 again',
+        ],
+      ] as const
+    ).map(([property, expected]): [string, string, string] => [
+      'system: {',
+      `powerCapping: { domains: [{ id: 0, name: a, pai: { min: 2, max: 2 }, ${property.startsWith('cap') ? '' : 'cap: { min: 1, max: 9, step: 2 }, '}${property} }] }\nsystem: {`,
+      `powerCapping.domains[0]${expected}`,
+    ]),
+    ...(
+      [
+        ['configs: [{ type: 21, value: 0 }]', 'configs[0].type must be 0 to 20 or 192 to 255; found 21'],
+        [
+          'configs: [{ type: 4, value: 0 }, { type: 4, value: 0 }]',
+          'configs[1].type must be above 4: types ascend',
+        ],
+        ['groups: [{ id: 0, name: g, pins: [0, 1] }]', 'groups[0].pins[1] must be a pin; there is no pin 1'],
+        ['functions: [{ id: 0, name: f }]', 'functions[0] must have groups or pins, and not both'],
+        [
+          'functions: [{ id: 0, name: f, pins: [0], groups: [0] }]',
+          'functions[0] must have groups or pins, and not both',
+        ],
+        [
+          'functions: [{ id: 0, name: f, groups: [0] }]',
+          'functions[0].groups[0] must be a group; there is no group 0',
+        ],
+        [
+          'functions: [{ id: 0, name: f, pins: [2] }]',
+          'functions[0].pins[0] must be a pin; there is no pin 2',
+        ],
+        ['pins: [{ id: 0, name: p, function: 0 }]', 'pins[0].function must be a function; there is no 0'],
+        ['pins: [{ id: 1, name: p }]', 'pins[0].id must be 0: ids are dense, in list order; found 1'],
+      ] as const
+    ).map(([property, expected]): [string, string, string] => [
+      'system: {',
+      `pinControl: { ${property.startsWith('pins') ? '' : 'pins: [{ id: 0, name: p }], '}${property} }\nsystem: {`,
+      `pinControl.${expected}`,
+    ]),
+    [
+      'name: avb, clock: [0]',
+      'name: avb, groups: [0], clock: [0]',
+      'devices[0].groups[0] must exist; the platform has 0 of that kind, found 0',
+    ],
+    [
+      "release: '3.2'",
       "release: '3.2'\nchannels: [{ agent: 6 }]",
       'channels[0].agent must be an agent; there is no agent 6',
     ],
@@ -276,6 +345,15 @@ describe('what must agree', () => {
     expect(error.code).toBe('CONFIG_INVALID')
     expect(error.message).toBe(`some.yaml: ${expected}`)
   })
+})
+
+test('a device that has a group without its pins is named', () => {
+  const error = fault(
+    extended(exampleText).replace('pins: [0, 1, 2], groups: [0]', 'pins: [0, 1], groups: [0]'),
+  )
+  expect(error.message).toBe(
+    "some.yaml: devices[0].groups[0] must have its pins among the device's; pin 2 is not",
+  )
 })
 
 test('a file that cannot be read is named', () => {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import {
   DENIED,
+  IN_USE,
   INVALID_PARAMETERS,
   NOT_FOUND,
   NOT_SUPPORTED,
@@ -9,7 +10,7 @@ import {
   PROTOCOL_ERROR,
   SUCCESS,
 } from '../../src/scmi/status.ts'
-import { example, hex, word } from './ask.ts'
+import { example, extended, hex, word } from './ask.ts'
 
 const mediator = 0
 const guest = 1 // nothing granted
@@ -220,9 +221,73 @@ describe('mediator, which may use everything', () => {
   })
 })
 
+describe('power capping and pin control', () => {
+  test.each<Row>([
+    [0x18, 0x4, [0, 0], PROTOCOL_ERROR, 'size before the rest'],
+    [0x18, 0x5, [1, 4, 0], INVALID_PARAMETERS, 'flags before permission'],
+    [0x18, 0x5, [3, 4, 0], INVALID_PARAMETERS, 'flags before id'],
+    [0x18, 0x5, [3, 0, 0], NOT_FOUND, 'id before permission'],
+    [0x18, 0x5, [1, 2, 0], DENIED, 'permission before whether it can be set'],
+    [0x18, 0x5, [0, 2, 1], NOT_SUPPORTED, 'asynchronous, before the range'],
+    [0x18, 0x5, [0, 0, 1], OUT_OF_RANGE, 'range'],
+    [0x18, 0x7, [1, 1, 0], INVALID_PARAMETERS, 'flags before permission'],
+    [0x18, 0x7, [1, 0, 0], DENIED, 'permission before whether it can be set'],
+    [0x18, 0x9, [1], DENIED, 'permission before whether it is monitored'],
+    [0x18, 0xa, [1, 2], INVALID_PARAMETERS, 'flags before permission'],
+    [0x18, 0xa, [1, 1], DENIED, 'permission before whether it can notify'],
+    [0x18, 0xb, [0, 2, 9, 1], INVALID_PARAMETERS, 'flags'],
+    [0x18, 0xc, [3, 5], NOT_FOUND, 'id'],
+    [0x18, 0xc, [0, 0xee], NOT_FOUND, 'no such message'],
+    [0x18, 0xc, [0, 5], NOT_SUPPORTED, 'a domain without'],
+    [0x19, 0x3, [9, 3], INVALID_PARAMETERS, 'selector before id'],
+    [0x19, 0x3, [9, 1], NOT_FOUND, 'id before permission'],
+    [0x19, 0x4, [9, 0, 0], INVALID_PARAMETERS, 'selector before id'],
+    [0x19, 0x4, [1, 1, 9], DENIED, 'permission before the index'],
+    [0x19, 0x5, [3, 0xc_0000], INVALID_PARAMETERS, 'flag before permission'],
+    [0x19, 0x5, [3, 21], DENIED, 'permission before the type'],
+    [0x19, 0x6, [9, 9, 6], PROTOCOL_ERROR, 'number of entries before the id, and before the selector'],
+    [0x19, 0x6, [9, 9, 2], INVALID_PARAMETERS, 'selector before id'],
+    [0x19, 0x6, [9, 9, 0x400], NOT_FOUND, 'id'],
+    [0x19, 0x6, [3, 9, 0x400], DENIED, 'permission before the function'],
+    [0x19, 0x6, [0, 9, 0x404, 21, 0], NOT_FOUND, 'function before the types'],
+    [0x19, 0x6, [0, 2, 0x404, 21, 0], DENIED, 'its permission too'],
+    [0x19, 0x6, [0, 0, 0x404, 21, 0], NOT_SUPPORTED, 'and whether the pin can have it'],
+    [0x19, 0x6, [0, 1, 0x408, 3, 0, 21, 0], INVALID_PARAMETERS, 'reserved types before those a pin has not'],
+    [0x19, 0x6, [2, 1, 0x404, 3, 0], NOT_SUPPORTED, 'those before whose the pin is'],
+    [0x19, 0x6, [2, 1, 0x404, 10, 0], IN_USE, 'whose it is'],
+    [0x19, 0x7, [3, 2], INVALID_PARAMETERS, 'selector before permission'],
+    [0x19, 0x7, [3, 0], DENIED, 'permission before whose it is'],
+    [0x19, 0x8, [2, 0], DENIED, "another's"],
+  ])('agent that holds avb alone: 0x%s 0x%s %o gives %i: %s', (protocol, message, payload, status) => {
+    const asked = example(extended)
+    asked.ask(mediator, 0x10, 0x9, 2, 0, 1)
+    asked.ask(mediator, 0x19, 0x7, 2, 0) // pin 2 is the host's for now
+    expect(asked.status(guest, protocol, message, ...payload)).toBe(status)
+  })
+
+  test.each([0x18, 0x19])('an agent without any grant: 0x%s is DENIED whole', protocol => {
+    const asked = example(extended)
+    for (let message = 0; message < 0x14; message++)
+      expect(asked.status(guest, protocol, message)).toBe(DENIED)
+  })
+
+  test.each([[0x19, [5, 3, 3]]])(
+    'identifiers of each selector of 0x%s end at its own count',
+    (protocol, counts) => {
+      const asked = example(extended)
+      for (const [selector, count] of counts.entries()) {
+        for (const message of [3, 9]) {
+          expect(asked.status(mediator, protocol, message, count - 1, selector)).toBe(SUCCESS)
+          expect(asked.status(mediator, protocol, message, count, selector)).toBe(NOT_FOUND)
+        }
+      }
+    },
+  )
+})
+
 test('every message of every protocol that names a resource: NOT_FOUND one beyond the last', () => {
-  const asked = platform()
-  const counts: Record<number, number> = { 17: 8, 19: 3, 20: 14, 21: 3, 22: 9, 23: 4 }
+  const asked = example(extended)
+  const counts: Record<number, number> = { 17: 8, 19: 3, 20: 14, 21: 3, 22: 9, 23: 4, 24: 3, 25: 5 }
   /** message: words of payload, word that names the resource */
   const messages: Record<number, readonly (readonly [number, number, number])[]> = {
     17: [
@@ -286,6 +351,26 @@ test('every message of every protocol that names a resource: NOT_FOUND one beyon
       [7, 3, 0],
       [8, 1, 0],
       [9, 1, 0],
+    ],
+    24: [
+      [3, 1, 0],
+      [4, 1, 0],
+      [5, 3, 0],
+      [6, 1, 0],
+      [7, 3, 0],
+      [8, 1, 0],
+      [9, 1, 0],
+      [10, 2, 0],
+      [11, 4, 0],
+      [12, 2, 0],
+    ],
+    25: [
+      [3, 2, 0],
+      [5, 2, 0],
+      [6, 3, 0],
+      [7, 2, 0],
+      [8, 2, 0],
+      [9, 2, 0],
     ],
   }
   for (const [protocol, list] of Object.entries(messages)) {

@@ -4,7 +4,7 @@ import { expect } from 'vitest'
 import { messageId, protocolId } from '../../src/scmi/header.ts'
 import { protocolOf } from '../../src/scmi/protocols.ts'
 import { type AnyMessage, fits, formAt } from '../../src/scmi/schema.ts'
-import { type Asked, example, hex, newFrame, platformOf, word } from './ask.ts'
+import { type Asked, example, extended, hex, newFrame, platformOf, word } from './ask.ts'
 
 const options = { seed: 1, numRuns: 300 }
 const maxBytes = 128
@@ -17,7 +17,7 @@ const anyWord = fc.oneof(
 )
 const anyCommand = fc
   .record({
-    protocol: fc.integer({ min: 0x10, max: 0x17 }),
+    protocol: fc.integer({ min: 0x10, max: 0x19 }),
     message: fc.integer({ min: 0, max: 0x11 }),
     payload: fc.array(anyWord, { maxLength: 5 }),
     fitted: fc.boolean(),
@@ -30,6 +30,9 @@ const anyCommand = fc
       const words = formAt(declared, 0x4_0000).command.size / 4
       while (payload.length < words) payload.push(0)
       payload.length = words
+      // The one command with entries: as many as its third word tells, up to a few.
+      if (protocol === 0x19 && message === 6)
+        for (let i = 0; i < 2 * (((payload[2] as number) >>> 2) & 7); i++) payload.push(i % 2 === 0 ? 10 : i)
     }
     return hex(word(protocol, message), ...payload)
   })
@@ -53,12 +56,18 @@ const physical = ({ platform: p }: Asked) => ({
   resets: Array.from({ length: 9 }, (_, id) => [p.resets.resets(id), p.resets.asserted(id)]),
   voltages: [0, 1, 2, 3].map(id => [p.voltages.level(id), p.voltages.config(id)]),
   sensors: [0, 1, 2].map(id => [p.sensors.enabled(id), p.sensors.interval(id)]),
+  powerCaps: [0, 1, 2].map(id => [p.powerCaps.cap(id), p.powerCaps.pai(id)]),
+  pins: [0, 1, 2, 3, 4].map(id => [
+    p.pins.owner(id),
+    p.pins.functionOf(id),
+    ...Array.from(p.pins.types(id), type => p.pins.value(id, type)),
+  ]),
 })
 
 test.prop([fc.array(fc.tuple(fc.nat(4), anyFrame), { maxLength: 60 })], options)(
   'no frame throws, is answered longer than its channel, or with a length that its message does not have',
   frames => {
-    const asked = example()
+    const asked = example(extended)
     for (const [channel, frame] of frames) {
       const response = Buffer.from(asked.raw(channel, frame), 'hex')
       const command = Buffer.from(frame, 'hex')
@@ -72,7 +81,7 @@ test.prop([fc.array(fc.tuple(fc.nat(4), anyFrame), { maxLength: 60 })], options)
       const status = response.readInt32LE(4)
       if (status !== 0) {
         expect(response.length).toBe(8)
-        expect(status).toBeGreaterThanOrEqual(-10)
+        expect(status).toBeGreaterThanOrEqual(protocolId(command.readUInt32LE(0)) === 0x19 ? -11 : -10)
         continue
       }
       const header = command.readUInt32LE(0)
@@ -90,18 +99,22 @@ test.prop([fc.array(fc.tuple(fc.nat(4), anyFrame), { maxLength: 60 })], options)
 test.prop([fc.array(fc.tuple(fc.nat(4), anyFrame), { maxLength: 40 })], options)(
   'without grants an agent changes nothing physical, and learns nothing but who is there',
   frames => {
-    const asked = example()
+    const asked = example(extended)
     const before = physical(asked)
     for (const [channel, frame] of frames) asked.raw(1 + (channel % 4), frame)
     expect(physical(asked)).toEqual(before)
-    for (const protocol of [0x11, 0x13, 0x14, 0x15, 0x16, 0x17])
+    for (const protocol of [0x11, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19])
       for (const channel of [1, 2, 3, 4]) expect(asked.status(channel, protocol, 0)).toBe(-3)
   },
 )
 
 /** avb, gpu and i2c2 for the one, usb0, adc and sdhi2 for the other: nothing in common. */
 const disjoint = (): Asked => {
-  const asked = example()
+  const asked = example(text =>
+    extended(text)
+      .replace('pins: [2, 3], groups: [1]', 'pins: [3]')
+      .replace('groups: [0, 1] }', 'groups: [0] }'),
+  )
   for (const device of [0, 5, 4]) asked.ask(0, 0x10, 9, 2, device, 1)
   for (const device of [1, 7, 3]) asked.ask(0, 0x10, 9, 3, device, 1)
   return asked

@@ -40,7 +40,7 @@ describe('direction', () => {
     ['20500000 fcffffff', 'response', 'a message that nobody has, NOT_FOUND'],
     ['20500000 04000000', 'command', 'a message that nobody has'],
     ['00640000 ffffffff', 'response', 'a protocol that nobody has, NOT_SUPPORTED'],
-    ['00640000', 'command', 'a protocol that nobody has'],
+    ['00680000', 'command', 'a protocol that nobody has'],
   ])('%s is a %s: %s', (hex, part, _why: string) => {
     expect(decode(hex).part).toBe(part)
   })
@@ -94,7 +94,7 @@ describe('version', () => {
       asked.push(protocolId)
       return 0x1_0000
     }
-    for (const hex of ['06500000 01000000', '00640000']) decodeFrame(bytes(hex), { version })
+    for (const hex of ['06500000 01000000', '00680000']) decodeFrame(bytes(hex), { version })
     expect(asked).toEqual([0x14])
   })
 })
@@ -166,7 +166,7 @@ describe('frames of every type', () => {
     ['09530000 01000000', 'notification', undefined, undefined],
     ['00670200 01000000', 'notification', undefined, undefined],
     ['05510000 01000000', 'reserved', 'CLOCK_RATE_SET', {}],
-    ['00650000 01000000', 'reserved', undefined, undefined],
+    ['00690000 01000000', 'reserved', undefined, undefined],
   ])('%s is %s %s', (hex, part, name, value) => {
     const frame = decode(hex)
     expect([frame.part, frame.name, frame.value]).toEqual([part, name, value])

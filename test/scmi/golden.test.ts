@@ -30,7 +30,7 @@ function decode({ protocol, message, part, version, bytes }: GoldenFrame): Decod
 function encode(frame: GoldenFrame): Uint8Array {
   const { protocol, message, part, version, bytes, status = 0, value = {}, entries = [] } = frame
   const sent = token(Buffer.from(bytes).readUInt32LE(0))
-  if (part === 'command') return encodeCommand(protocol.id, message, version, value, sent)
+  if (part === 'command') return encodeCommand(protocol.id, message, version, value, sent, entries)
   if (part === 'notification') return encodeNotification(protocol.id, message, version, value, entries)
   const encoder = part === 'response' ? encodeResponse : encodeDelayedResponse
   return encoder(protocol.id, message, version, status, value, entries, sent)

@@ -77,6 +77,8 @@ export function valuesOf(field: Field<unknown>): fc.Arbitrary<unknown> {
   switch (field.type) {
     case 'uint8':
       return fc.nat(0xff)
+    case 'uint16':
+      return fc.nat(0xffff)
     case 'uint32':
       return word
     case 'int32':

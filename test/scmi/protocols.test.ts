@@ -72,6 +72,25 @@ describe('each protocol', () => {
     },
   )
 
+  test.each(all.filter(p => p.namespaces !== undefined).map(p => [p.key, p] as const))(
+    '%s counts each kind of its resources in PROTOCOL_ATTRIBUTES, and every selector stays among them',
+    (_, p) => {
+      expect(p.resource).toBeUndefined()
+      const { response } = get(p.id, 'PROTOCOL_ATTRIBUTES')
+      for (const { count } of p.namespaces ?? [])
+        expect(Object.values(masksOf(response.fields[count.field]) ?? {})).toContain(count.mask)
+      for (const { resource, selector, otherIn, command } of Object.values(p.messages)) {
+        expect(selector === undefined).toBe(resource === undefined)
+        if (otherIn !== undefined) expect(otherIn.namespace).toBeLessThan(p.namespaces?.length ?? 0)
+        if (selector === undefined) continue
+        const word = command.fields[selector.field]
+        expect(Object.values(masksOf(word as never) ?? {})).toContain(selector.mask)
+        const lowest = selector.mask & -selector.mask
+        expect(word?.valid?.((p.namespaces?.length ?? 0) * lowest), 'one beyond').toBe(false)
+      }
+    },
+  )
+
   test('ids, keys and names are each used once', () => {
     for (const part of ['id', 'key', 'name'] as const)
       expect(new Set(all.map(p => p[part])).size).toBe(all.length)
@@ -183,7 +202,7 @@ describe('each message', () => {
 
   test('what nobody declares is not found', () => {
     expect(messageOf(0x14, 0x11)).toBeUndefined()
-    expect(messageOf(0x18, 0x0)).toBeUndefined()
+    expect(messageOf(0x1a, 0x0)).toBeUndefined()
     expect(protocolOf(0x80)).toBeUndefined()
   })
 })
@@ -236,6 +255,9 @@ const ceilings: readonly (readonly [number, number, number])[] = [
   [0x17, 0x1_0000, 0x8],
   [0x17, 0x2_0000, 0x9],
   [0x17, 0x2_0001, 0x9],
+  [0x18, 0x1_0000, 0xc],
+  [0x18, 0x2_0000, 0xc],
+  [0x19, 0x1_0000, 0xa],
 ]
 
 describe('messages by version', () => {
@@ -270,6 +292,8 @@ test.each([
   [0x15, [0x1_0000, 0x1_0000, 0x2_0000, 0x3_0000, 0x3_0001]],
   [0x16, [undefined, 0x1_0000, 0x1_0000, 0x3_0000, 0x3_0001]],
   [0x17, [undefined, undefined, 0x1_0000, 0x2_0000, 0x2_0001]],
+  [0x18, [undefined, undefined, undefined, 0x1_0000, 0x2_0000]],
+  [0x19, [undefined, undefined, undefined, undefined, 0x1_0000]],
 ])('protocol 0x%x has the version word of each SCMI release', (id, versions) => {
   expect(releases.map(release => versionIn(protocolOf(id) as Protocol, release))).toEqual(versions)
 })
@@ -298,13 +322,20 @@ test.each([
   [0x15, 'SENSOR_READING_GET', 'flags', 0x1, undefined],
   [0x16, 'RESET', 'flags', 0x4, undefined],
   [0x17, 'VOLTAGE_LEVEL_SET', 'flags', 0x1, undefined],
+  [0x18, 'POWERCAP_CAP_SET', 'flags', 0x2, 0x1],
 ])('protocol 0x%x %s asks for a delayed response in %s, bits 0x%x', (id, name, field, mask, waived) => {
   expect(get(id, name).async).toEqual({ field, mask, ...(waived !== undefined && { waived }) })
 })
 
 test('no other message asks for a delayed response', () => {
   const names = allMessages.filter(({ message }) => message.async !== undefined).map(({ name }) => name)
-  expect(names).toEqual(['CLOCK_RATE_SET', 'SENSOR_READING_GET', 'RESET', 'VOLTAGE_LEVEL_SET'])
+  expect(names).toEqual([
+    'CLOCK_RATE_SET',
+    'SENSOR_READING_GET',
+    'RESET',
+    'VOLTAGE_LEVEL_SET',
+    'POWERCAP_CAP_SET',
+  ])
 })
 
 describe('notifications', () => {
@@ -320,6 +351,8 @@ describe('notifications', () => {
     [0x15, 0x0, 'SENSOR_TRIP_POINT_EVENT', 12, 0, [0x4]],
     [0x15, 0x1, 'SENSOR_UPDATE', 8, 16, [0xb]],
     [0x16, 0x0, 'RESET_ISSUED', 12, 0, [0x5]],
+    [0x18, 0x0, 'POWERCAP_CAP_CHANGED', 16, 0, [0xa]],
+    [0x18, 0x1, 'POWERCAP_MEASUREMENTS_CHANGED', 12, 0, [0xb]],
   ]
   test.each(table)(
     'protocol 0x%x id 0x%x is %s, %i bytes and %i each',
@@ -353,6 +386,8 @@ test('guests never reach the permission commands and fast channels', () => {
     'BASE_SET_PROTOCOL_PERMISSIONS',
     'BASE_RESET_AGENT_CONFIGURATION',
     'PERFORMANCE_DESCRIBE_FASTCHANNEL',
+    'POWERCAP_DESCRIBE_FASTCHANNEL',
+    'PINCTRL_SET_PERMISSIONS',
   ])
 })
 
