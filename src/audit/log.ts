@@ -1,6 +1,6 @@
 // The audit log: hash-chained JSON Lines, written through pino, each on the file before `append` returns. It rotates by
 // size and recovers from a crash. It does not read the log; query.ts and verify.ts do.
-import { closeSync, fdatasyncSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
+import { closeSync, fdatasyncSync, fstatSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Logger, pino } from 'pino'
 import { errorText, MediatorError } from '../errors.ts'
@@ -97,8 +97,12 @@ export class AuditLog {
     return sequence
   }
 
-  /** Forces what was written to the disk. */
+  /** Forces what was written to the disk. Throws SYSTEM when that fails, or nobody could find the file any more. */
   flush(): void {
+    this.#call('fstat', () => {
+      if (fstatSync(this.#file.fd).nlink === 0)
+        throw new Error('the file was removed while it is being written')
+    })
     this.#call('fdatasync', () => fdatasyncSync(this.#file.fd))
   }
 

@@ -76,7 +76,7 @@ export function prepareDirectories(wanted: Directories, environment: Environment
  * Makes a directory and the missing ones above it. Not by mkdir's own `recursive`: where a file system says ENOENT below
  * a directory that is there, as /proc does, Node 20 tries for ever.
  */
-function makeDirectory(path: string): void {
+export function makeDirectory(path: string): void {
   try {
     mkdirSync(path, { mode: 0o700 })
   } catch (error) {

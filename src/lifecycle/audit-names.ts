@@ -3,6 +3,7 @@ import type { RecordNames } from '../audit/message-record.ts'
 import type { RingRecord } from '../audit/ring-reader.ts'
 import { hostName } from '../permissions/plan-shape.ts'
 import { GRANTED, HOST_HOLDS, reasons } from '../permissions/reasons.ts'
+import { firstArgument, secondArgument } from '../permissions/rules.ts'
 import { messageOf, protocolOf } from '../scmi/protocols.ts'
 import { formAt } from '../scmi/schema.ts'
 import { statusName } from '../scmi/status.ts'
@@ -72,13 +73,12 @@ function argumentNames(
   const found = messageOf(protocol, messageId)
   if (found === undefined || found.message.effect !== 'control') return undefined
   const { command } = formAt(found.message, sources.versions.get(protocol) ?? 0x1_0000)
-  const words = [
-    found.message.resource !== undefined && command.word[found.message.resource] === 0 ? 1 : 0,
-    2,
-  ]
+  const { resource } = found.message
+  const resourceWord = resource === undefined ? 0 : 1 + (command.word[resource] ?? 0)
+  const words = [firstArgument(resourceWord, found.message.privileged === true) - 1, secondArgument - 1]
   const named = Object.entries(command.word).flatMap(([name, word]) => {
     const at = words.indexOf(word)
-    return at < 0 || name === found.message.resource ? [] : [[name, at === 0 ? a0 : a1] as const]
+    return at < 0 || name === resource ? [] : [[name, at === 0 ? a0 : a1] as const]
   })
   return named.length === 0 ? undefined : Object.fromEntries(named)
 }

@@ -19,10 +19,12 @@ import {
 import {
   awaitsDelayed,
   CONTROL,
+  firstArgument,
   PRIVILEGED,
   RESOURCE,
   type Rules,
   SUBSCRIBES,
+  secondArgument,
   wellFormed,
 } from '../permissions/rules.ts'
 import { protocolId, tableIndex } from '../scmi/header.ts'
@@ -222,8 +224,12 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     transfer.awaited = 0
     transfer.tag = 0
     transfer.resource = resourceWord === 0 ? noResource : word(transfer, resourceWord, noResource)
-    transfer.argument0 = word(transfer, resourceWord === 1 ? 2 : 1, 0)
-    transfer.argument1 = word(transfer, 3, 0)
+    transfer.argument0 = word(
+      transfer,
+      firstArgument(resourceWord, ((this.rules.flags[at] as number) & PRIVILEGED) !== 0),
+      0,
+    )
+    transfer.argument1 = word(transfer, secondArgument, 0)
   }
 
   /** A guest's own Base protocol. */

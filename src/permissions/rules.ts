@@ -277,3 +277,11 @@ export function wellFormed(checks: readonly Check[] | undefined, ints: Int32Arra
   }
   return true
 }
+
+/**
+ * Frame words of a command that its audit record keeps: the first that names neither the resource nor, in a permission
+ * command (`privileged`), an agent; and the third.
+ */
+export const firstArgument = (resourceWord: number, privileged: boolean): number =>
+  resourceWord === 1 || (resourceWord === 0 && privileged) ? 2 : 1
+export const secondArgument = 3

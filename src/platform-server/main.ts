@@ -1,10 +1,9 @@
 #!/usr/bin/env node
 // scmi-platform, the program: a virtual SCP on its own, from a platform file, with one socket for each agent.
-import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { Command, CommanderError, Option } from 'commander'
-import { checkDirectory } from '../config/paths.ts'
+import { checkDirectory, makeDirectory } from '../config/paths.ts'
 import { version } from '../config/version.ts'
 import { errorText, MediatorError } from '../errors.ts'
 import { Reactor } from '../native/reactor.ts'
@@ -64,7 +63,7 @@ function prefixOf({ directory, socketPrefix }: Options): string {
   if (directory === undefined) throw new UsageError('say where: --directory DIR or --socket-prefix PREFIX')
   const path = resolve(directory)
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    makeDirectory(path)
   } catch (cause) {
     throw new MediatorError('SYSTEM', `${path}: mkdir failed: ${errorText(cause)}`, { cause, path })
   }

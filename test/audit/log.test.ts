@@ -10,6 +10,7 @@ import {
   statSync,
   symlinkSync,
   truncateSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -279,3 +280,12 @@ test('a disk that fills in the middle of a line: the error is told, the file end
 })
 
 const fillDisk = new URL('./fill-disk.ts', import.meta.url).pathname
+
+test('a log that was removed while it is written refuses what must be on the disk', () => {
+  const path = join(temporaryFolder(), 'audit.jsonl')
+  const log = new AuditLog({ path })
+  log.append({ kind: 'start' })
+  unlinkSync(path)
+  expect(() => log.append({ kind: 'grant', domain: 'a' })).toThrow('the file was removed')
+  expect(log.head.sequence).toBe(1)
+})
