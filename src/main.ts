@@ -10,6 +10,8 @@ import { type Started, startDaemon } from './daemon.ts'
 import { loadDeviceTree } from './dt/load.ts'
 import { errorText, MediatorError } from './errors.ts'
 import { exitNow } from './native/libc.ts'
+import { plan } from './permissions/plan.ts'
+import { refuseErrors } from './permissions/plan-problems.ts'
 import { loadPlatform } from './platform/load.ts'
 import { Running } from './running.ts'
 
@@ -42,12 +44,17 @@ function command(): Command {
     .exitOverride()
 }
 
-/** Reads the configuration and all it names. */
+/** Reads the configuration and all it names, and plans the domains in it. */
 function check(path: string): ScmidConfig {
   const config = parseConfig(path)
-  loadDeviceTree(config.host)
+  const host = loadDeviceTree(config.host)
   if (config.firmware.link === 'embedded') loadPlatform(config.firmware.platform)
-  for (const { dtb } of config.domains) loadDeviceTree(dtb)
+  const domains = config.domains.map(({ name, agentId, dtb }) => ({
+    name,
+    agentId,
+    tree: loadDeviceTree(dtb),
+  }))
+  refuseErrors(plan(host, domains).problems)
   return config
 }
 

@@ -131,6 +131,15 @@ export async function discover(
   for (const declared of channels)
     found.push(await whoAmI(request, declared, known, attributes.num_agents, on))
   refuseDuplicates([self, ...found])
+  const permissionCommand = base.messages.BASE_SET_DEVICE_PERMISSIONS.id
+  const devicePermissions = await exists(request, on, known, permissionCommand)
+  for (const { channel, agentId } of devicePermissions ? [] : found) {
+    if (await exists(request, channel, known, permissionCommand))
+      throw new MediatorError(
+        'AGENT_MISMATCH',
+        `firmware channel ${channel} (agent ${agentId}) may set permissions, and the management channel ${on} (agent ${self.agentId}) may not: no guest may have the trusted agent`,
+      )
+  }
   return {
     baseVersion: known,
     vendor,
@@ -139,7 +148,7 @@ export async function discover(
     agents: attributes.num_agents,
     protocols,
     unknownProtocols: listed.filter(id => protocolOf(id) === undefined),
-    devicePermissions: await exists(request, on, known, base.messages.BASE_SET_DEVICE_PERMISSIONS.id),
+    devicePermissions,
     resetConfiguration: await exists(request, on, known, base.messages.BASE_RESET_AGENT_CONFIGURATION.id),
     management: self,
     channels: found,

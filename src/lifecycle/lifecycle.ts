@@ -12,7 +12,7 @@ import type { RelayPort } from '../mediator/relay-port.ts'
 import { compileGrants, type Grants } from '../permissions/grants.ts'
 import { plan, planHostDevice } from '../permissions/plan.ts'
 import { sharedText } from '../permissions/plan-checks.ts'
-import { Problems } from '../permissions/plan-problems.ts'
+import { Problems, refuseErrors } from '../permissions/plan-problems.ts'
 import type { Plan, PlanDevice, PlanInput } from '../permissions/plan-shape.ts'
 import type { Tenant } from './audit-names.ts'
 import type { AuditTrail } from './audit-trail.ts'
@@ -256,8 +256,7 @@ export class Lifecycle {
       agentId: spec.agentId,
     }
     const { domains, problems } = this.#planned(input)
-    const errors = problems.filter(({ severity }) => severity === 'error')
-    if (errors.length > 0) throw new MediatorError('PLAN_REFUSED', errors.map(({ text }) => text).join('; '))
+    refuseErrors(problems)
     const { detached = [], attached = [] } = recovered ?? {}
     const devices: HeldDevice[] = [
       ...(domains.at(-1)?.devices ?? []).map(device => ({

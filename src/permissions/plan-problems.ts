@@ -1,6 +1,7 @@
 // Every problem a plan can tell, and its JSON form. A closed list: the trees' own (dt/problem.ts) and those between
 // holders.
 import { type Severity, treeProblems } from '../dt/problem.ts'
+import { MediatorError } from '../errors.ts'
 
 /** Every code with its severity: an error means that the plan must not be applied as it stands. */
 export const planProblems = {
@@ -60,4 +61,15 @@ export class Problems {
     this.#told.add(key)
     this.list.push(problem)
   }
+}
+
+/** Throws PLAN_REFUSED with every error among the problems, each under its domain and node; nothing for warnings. */
+export function refuseErrors(problems: readonly PlanProblem[]): void {
+  const errors = problems.filter(({ severity }) => severity === 'error')
+  if (errors.length === 0) return
+  const line = ({ domain, node, text }: PlanProblem): string =>
+    [domain, node, text]
+      .filter(part => part !== undefined && (part === text || !text.includes(part)))
+      .join(': ')
+  throw new MediatorError('PLAN_REFUSED', errors.map(line).join('; '))
 }

@@ -310,6 +310,33 @@ describe('the process', () => {
     expect(check('--nonsense').status).toBe(2)
   })
 
+  test('a management channel that is not the trusted agent’s keeps it from starting', async () => {
+    const config = { 'firmware.management': { channel: 1 }, 'firmware.agents': [] }
+    await expect(DaemonProcess.start({ config })).rejects.toThrow(
+      'firmware channel 0 (agent 1) may set permissions, and the management channel 1 (agent 2) may not',
+    )
+  })
+
+  test('--check plans the domains of the configuration', async () => {
+    const daemon = await start()
+    const text = readFileSync(daemon.path('scmid.yaml'), 'utf8')
+    const twice = ['a', 'b'].map(name => ({
+      name,
+      dtb: example('guest-a.dtb'),
+      messageSocket: daemon.path(name),
+    }))
+    writeFileSync(daemon.path('twice.yaml'), text.replace('domains: []', `domains: ${JSON.stringify(twice)}`))
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [resolve('dist/main.js'), '--check', '-c', daemon.path('twice.yaml')],
+      {
+        encoding: 'utf8',
+      },
+    )
+    expect(status).toBe(1)
+    expect(stderr).toMatch(/^scmid: .*ethernet@e6800000.*\n$/)
+  })
+
   test('an agent id declared otherwise than the firmware says keeps it from starting', async () => {
     const agents = [1, 2, 3, 4].map(channel => ({ channel, agentId: channel === 3 ? 9 : channel + 1 }))
     await expect(DaemonProcess.start({ config: { 'firmware.agents': agents } })).rejects.toThrow(
