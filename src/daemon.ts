@@ -18,6 +18,7 @@ import {
   type Discovery,
   discover,
   type FirmwareRequest,
+  patient,
 } from './firmware-link/discovery.ts'
 import { resourceNames } from './firmware-link/resource-names.ts'
 import { auditNames, type Tenant } from './lifecycle/audit-names.ts'
@@ -83,8 +84,9 @@ export async function startDaemon(
   const request: FirmwareRequest = (channel, frame) => relay.request(channel, frame)
   const facts = await relay.facts()
   const { management } = config.firmware
-  const discovery = await discover(request, management, channelsOf(config, facts))
-  const named = await resourceNames(request, management.channel, discovery.protocols)
+  const ask = patient(request, 3)
+  const discovery = await discover(ask, management, channelsOf(config, facts))
+  const named = await resourceNames(ask, management.channel, discovery.protocols)
   const roster = rosterOf(discovery)
 
   const tenants = new Map<number, Tenant>()

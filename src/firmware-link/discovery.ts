@@ -9,6 +9,19 @@ import { COMMS_ERROR, NOT_FOUND, SUCCESS, statusName } from '../scmi/status.ts'
 /** Sends a whole frame on a channel and resolves with the whole answer; rejects with FIRMWARE_SILENT. */
 export type FirmwareRequest = (channel: number, frame: Uint8Array) => Promise<Uint8Array>
 
+/** Asks again, so many times in all, when the platform is silent: for queries, which may be asked twice. */
+export const patient =
+  (request: FirmwareRequest, tries: number): FirmwareRequest =>
+  async (channel, frame) => {
+    for (let left = tries; ; left--) {
+      try {
+        return await request(channel, frame)
+      } catch (error) {
+        if (left <= 1 || !(error instanceof MediatorError) || error.code !== 'FIRMWARE_SILENT') throw error
+      }
+    }
+  }
+
 /** What the configuration says of a channel. */
 export interface DeclaredChannel {
   readonly channel: number

@@ -220,7 +220,10 @@ export class Lifecycle {
       }
     }
     const free = roster.list().find(entry => entry.state === 'free' && entry.provenance !== 'virtual')
-    if (free !== undefined) await firmware.look(free.agentId, free.channel)
+    if (free !== undefined)
+      await firmware.look(free.agentId, free.channel).catch(error => {
+        log('warn', `whether the firmware enforces permissions is not known: ${errorText(error)}`)
+      })
     this.#memory = 'known'
     this.#save()
   }

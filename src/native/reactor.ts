@@ -74,6 +74,12 @@ export class Reactor {
     return this.#clock.now
   }
 
+  /** Reads the clock within a round: for a deadline that begins now, in a round that may have taken its time already. */
+  refresh(): number {
+    this.#clock.refresh()
+    return this.#clock.now
+  }
+
   /** [0] microseconds since 1970 of this round, [1] monotonic microseconds. Read the slot; do not pass the number on. */
   get clock(): Float64Array {
     return this.#clock.times

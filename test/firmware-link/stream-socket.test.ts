@@ -116,6 +116,16 @@ describe('commands and answers', () => {
     expect(answer(transfer)).toBe(rateOf(0x3aa, 77))
   })
 
+  test('time that a round took before a command was sent is not counted against it', () => {
+    served({ timeoutMs: 200 })
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300) // this round takes longer than a command may
+    ask(0, 1)
+    reactor.step(0)
+    link.expire(reactor.now)
+    expect(link.counters.expired).toBe(0)
+    expect(completed).toEqual([])
+  })
+
   test('an error brings the status alone, whatever follows it', () => {
     const [one] = served()
     const transfer = ask(0, 1)

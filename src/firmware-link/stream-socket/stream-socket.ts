@@ -110,7 +110,7 @@ export class StreamSocketLink implements FirmwareLink, ChannelOwner {
       return false
     const stream = this.#streams[channel]!
     if (!stream.takes(length)) return false
-    const word = this.#pending.begin(channel, transfer, this.#parts.reactor.now)
+    const word = this.#pending.begin(channel, transfer, this.#parts.reactor.refresh())
     if (word < 0) return false
     stream.put(transfer, word)
     return true
