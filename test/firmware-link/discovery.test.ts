@@ -6,6 +6,7 @@ import {
   type Discovery,
   discover,
   type FirmwareRequest,
+  patient,
 } from '../../src/firmware-link/discovery.ts'
 import { type Asked, example, extended, hex, name16 } from '../platform/ask.ts'
 
@@ -392,4 +393,27 @@ describe('silence', () => {
       'FIRMWARE_SILENT: firmware channel 3: the firmware did not answer on channel 3',
     )
   })
+})
+
+test('a silent platform is asked again, a refusal is not', async () => {
+  const outcomes = [
+    'FIRMWARE_SILENT',
+    'FIRMWARE_SILENT',
+    'answer',
+    'FIRMWARE_REFUSED',
+    'FIRMWARE_SILENT',
+    'FIRMWARE_SILENT',
+    'FIRMWARE_SILENT',
+  ]
+  let asked = 0
+  const request = patient(async () => {
+    const outcome = outcomes[asked++] as string
+    if (outcome !== 'answer') throw new MediatorError(outcome as 'FIRMWARE_SILENT', outcome)
+    return Uint8Array.of(1)
+  }, 3)
+  expect(await request(0, new Uint8Array(4))).toEqual(Uint8Array.of(1))
+  await expect(request(0, new Uint8Array(4))).rejects.toThrow('FIRMWARE_REFUSED')
+  expect(asked).toBe(4)
+  await expect(request(0, new Uint8Array(4))).rejects.toThrow('FIRMWARE_SILENT')
+  expect(asked).toBe(7)
 })
