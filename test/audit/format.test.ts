@@ -58,13 +58,13 @@ test.each<[Omit<AuditRecord, keyof typeof base>, string]>([
     {
       kind: 'message',
       domain: 'guest-a',
-      protocol: 0x19,
+      protocol: 0x7f,
       message: '0x5',
       resource: 1,
       decision: 'allowed',
       status: 0,
     },
-    'guest-a 0x5 0x19 1 allowed',
+    'guest-a 0x5 0x7f 1 allowed',
   ],
   [
     {

@@ -1,5 +1,3 @@
-import { PerformanceObserver } from 'node:perf_hooks'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fc, test } from '@fast-check/vitest'
 import { describe, expect } from 'vitest'
 import { ABSENT, ALLOWED, BUSY, DENIED, PLACEHOLDER, VOTE } from '../../src/audit/decision.ts'
@@ -7,6 +5,7 @@ import { type AuditProducer, AuditRingWriter } from '../../src/audit/ring.ts'
 import { createAuditRing, NO_RESOURCE } from '../../src/audit/ring-layout.ts'
 import { AuditRingReader, type RingRecord } from '../../src/audit/ring-reader.ts'
 import { MediatorError } from '../../src/errors.ts'
+import { collectionsWithin } from '../native/no-garbage.ts'
 
 const deniedStatus = -3
 
@@ -284,15 +283,7 @@ test('ten million records, reservations and drains collect no garbage', async ()
     }
   }
   run(2e5)
-  let collections = 0
-  const observer = new PerformanceObserver(list => {
-    collections += list.getEntries().length
-  })
-  await sleep(50)
-  observer.observe({ entryTypes: ['gc'] })
-  run(1e7)
-  await sleep(50)
-  observer.disconnect()
+  const collections = await collectionsWithin(() => run(1e7))
   reader.drain(sink)
   expect(collections).toBe(0)
   expect(taken).toBe((2e5 + 1e7) * 0.75)

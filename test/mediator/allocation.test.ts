@@ -1,5 +1,5 @@
 // That filter, copy-in, handle and complete allocate nothing per message, over the embedded platform. A process of its own.
-import { PerformanceObserver } from 'node:perf_hooks'
+
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
@@ -12,6 +12,7 @@ import { Relay } from '../../src/mediator/relay.ts'
 import { Reactor } from '../../src/native/reactor.ts'
 import { compileGrants, noGrants, protocolIds } from '../../src/permissions/grants.ts'
 import { Transfer } from '../../src/transfer.ts'
+import { collectionsWithin } from '../native/no-garbage.ts'
 import { example, word } from '../platform/ask.ts'
 
 /** A guest with one transfer: copies a frame in, as a link does, and counts what comes back. */
@@ -46,23 +47,6 @@ class OneTransfer implements GuestLink {
     return false
   }
   close(): void {}
-}
-
-/** Collections that began while `work` ran. V8 also tidies up when it has been idle: that comes after, and is no garbage of ours. */
-async function collectionsWithin(work: () => void): Promise<number> {
-  const settle = () => new Promise(resolve => setTimeout(resolve, 50))
-  const began: number[] = []
-  const observer = new PerformanceObserver(list => {
-    for (const { startTime } of list.getEntries()) began.push(startTime)
-  })
-  await settle()
-  observer.observe({ entryTypes: ['gc'] })
-  const start = performance.now()
-  work()
-  const end = performance.now()
-  await settle()
-  observer.disconnect()
-  return began.filter(at => at >= start && at <= end).length
 }
 
 /** Of a guest that holds sdhi0 and the gpu; the second one shares its power domain. */
