@@ -6,6 +6,8 @@ import type { Protocol } from '../scmi/schema.ts'
 export interface ResourceId {
   readonly protocol: number
   readonly id: number
+  /** Which of the protocol's namespaces the id is from; 0 where it has one numbering. */
+  readonly namespace?: number
 }
 
 /** Bitmaps of one guest's resources, by protocol id. */
