@@ -1,5 +1,6 @@
-// One domain on the main thread: what it was added with, what it holds now. Data; lifecycle.ts changes it.
+// One domain on the main thread: what it was added with, what it holds now. Data; giving.ts and taking.ts change it.
 import type { AgentEntry } from '../agents/roster.ts'
+import { MediatorError } from '../errors.ts'
 import type { ResourceId } from '../permissions/grants.ts'
 import type { PlanDevice, PlanInput } from '../permissions/plan-shape.ts'
 import type { DomainSpec, DomainState } from './views.ts'
@@ -63,4 +64,10 @@ export function names(device: PlanDevice, text: string): boolean {
   const paths = [device.node, ...(device.hostNode === undefined ? [] : [device.hostNode])]
   if (paths.some(path => path === text || path.slice(path.lastIndexOf('/') + 1) === text)) return true
   return /^(0x[0-9a-f]+|\d+)$/i.test(text) && device.deviceIds.includes(Number(text))
+}
+
+/** A domain whose removal did not get through has nothing that could be changed. */
+export function refuseIdle({ spec, state }: Domain): void {
+  if (state !== 'running')
+    throw new MediatorError('DOMAIN_UNKNOWN', `${spec.name} is ${state}; remove it again`)
 }

@@ -1,0 +1,24 @@
+// What a lifecycle is built from. Data only.
+import type { Roster } from '../agents/roster.ts'
+import type { DeviceTree } from '../dt/fdt.ts'
+import type { RelayPort } from '../mediator/relay-port.ts'
+import type { Tenant } from './audit-names.ts'
+import type { AuditTrail } from './audit-trail.ts'
+import type { Firmware } from './firmware.ts'
+import type { Journal } from './journal.ts'
+
+type Told = (level: 'info' | 'warn' | 'error', text: string) => void
+
+export interface LifecycleParts {
+  readonly host: DeviceTree
+  readonly firmware: Firmware
+  readonly roster: Roster
+  readonly relay: RelayPort
+  readonly audit: AuditTrail
+  readonly journal: Journal
+  readonly log: Told
+  /** Function id and largest frame of guests that name none. */
+  readonly guests: { readonly smcId: number; readonly maxMessageBytes: number }
+  /** Who has had each place at the relay; the audit log's names come from it. */
+  readonly tenants: Map<number, Tenant>
+}

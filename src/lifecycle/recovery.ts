@@ -1,0 +1,59 @@
+// Taking up what an earlier run left: agents in quarantine, agents half assigned, domains. It works through giving.
+import { errorText } from '../errors.ts'
+import type { Giving } from './giving.ts'
+import { type JournalDomain, specOf } from './journal.ts'
+import type { LifecycleParts } from './parts.ts'
+import type { Rooms } from './rooms.ts'
+
+export class Recovery {
+  readonly #parts: LifecycleParts
+  readonly #rooms: Rooms
+  readonly #giving: Giving
+
+  constructor(parts: LifecycleParts, rooms: Rooms, giving: Giving) {
+    this.#parts = parts
+    this.#rooms = rooms
+    this.#giving = giving
+  }
+
+  async recover(): Promise<void> {
+    const { ledger, tenancies } = this.#rooms
+    const state = ledger.take()
+    for (const { agentId, reason } of state.quarantined)
+      if (tenancies.isFree(agentId)) tenancies.quarantine(agentId, reason)
+    for (const agentId of state.unproven ?? []) await tenancies.proveAgain(agentId)
+    for (const saved of state.domains) await this.#takeUp(saved)
+    await this.#lookAtOne()
+    ledger.taken()
+  }
+
+  async #takeUp(saved: JournalDomain): Promise<void> {
+    const { firmware, log } = this.#parts
+    const { ledger, tenancies } = this.#rooms
+    const { name, agentId } = saved
+    try {
+      await this.#giving.add(specOf(saved), false, saved)
+      log('info', `domain ${name} is back with agent ${agentId}`)
+    } catch (error) {
+      const reason = `domain ${name} was not recovered: ${errorText(error)}`
+      log('error', reason)
+      ledger.problems.set(`domain ${name}`, reason)
+      const holdsAgent = tenancies.isFree(agentId)
+      ledger.lost.set(name, { saved, reason, holdsAgent })
+      if (!holdsAgent) return
+      // Not reset: its guest may run on, and is refused; what its devices run on is not cut off.
+      await firmware.denyAll(agentId, ledger.deviceIds).catch(() => {})
+      tenancies.quarantine(agentId, `left by ${name}, which was not recovered`)
+    }
+  }
+
+  /** Whether the firmware enforces permissions shows at an agent that nobody has. */
+  async #lookAtOne(): Promise<void> {
+    const { roster, firmware, log } = this.#parts
+    const free = roster.list().find(entry => entry.state === 'free' && entry.provenance !== 'virtual')
+    if (free === undefined) return
+    await firmware.look(free.agentId, free.channel).catch(error => {
+      log('warn', `whether the firmware enforces permissions is not known: ${errorText(error)}`)
+    })
+  }
+}

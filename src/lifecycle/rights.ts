@@ -1,0 +1,83 @@
+// A domain's rights where they are enforced: the audit log, the firmware's permissions, the relay's grants. What a domain
+// is to have is its callers' decision.
+import { compileGrants, type Grants } from '../permissions/grants.ts'
+import type { PlanDevice } from '../permissions/plan-shape.ts'
+import { idsOnlyOf } from './claims.ts'
+import { type Domain, deviceIdsOf, liveDevices, resourcesOf } from './domain.ts'
+import { Holdings } from './holdings.ts'
+import type { Ledger } from './ledger.ts'
+import type { LifecycleParts } from './parts.ts'
+import type { Records } from './records.ts'
+import type { Tenancies } from './tenancies.ts'
+import type { Undo } from './transaction.ts'
+
+export class Rights {
+  readonly #parts: Pick<LifecycleParts, 'firmware' | 'relay' | 'host'>
+  readonly #ledger: Ledger
+  readonly #records: Records
+  readonly #tenancies: Tenancies
+  #holdings: Holdings
+
+  constructor(parts: LifecycleParts, ledger: Ledger, records: Records, tenancies: Tenancies) {
+    this.#parts = parts
+    this.#ledger = ledger
+    this.#records = records
+    this.#tenancies = tenancies
+    this.#holdings = new Holdings(parts.host, [])
+  }
+
+  /** Who holds what now. */
+  get holdings(): Holdings {
+    return this.#holdings
+  }
+
+  /** What a domain holds now, for the relay. */
+  grantsOf(domain: Domain): Grants {
+    return compileGrants(resourcesOf(liveDevices(domain)), this.#parts.firmware.counts)
+  }
+
+  /** What the host holds now, for the relay. */
+  hostGrants(): Grants {
+    return compileGrants(resourcesOf(this.#holdings.host), this.#parts.firmware.counts)
+  }
+
+  /** Writes the grants down, then tells the firmware, device by device; what the domain is allowed already stays out of it. */
+  async grant(domain: Domain, devices: readonly PlanDevice[], undo: (step: Undo) => void): Promise<void> {
+    const { firmware } = this.#parts
+    const { agentId } = domain.agent
+    const others = liveDevices(domain).filter(device => !devices.includes(device))
+    undo(() => this.#records.revoked(domain, devices, others))
+    this.#records.granted(domain, devices)
+    if (!this.#tenancies.isTold(domain.agent)) return
+    for (const id of idsOnlyOf(devices, others)) {
+      // A refusal may come after the effect: it is undone all the same. What stays allowed is told by `undenied`.
+      undo(() => firmware.deny(agentId, id))
+      await firmware.allow(agentId, id)
+    }
+  }
+
+  /** Tells the firmware to refuse what `devices` name and `kept` do not. */
+  async deny(domain: Domain, devices: readonly PlanDevice[], kept: readonly PlanDevice[]): Promise<void> {
+    if (!this.#tenancies.isTold(domain.agent)) return
+    await this.#parts.firmware.denyAll(domain.agent.agentId, idsOnlyOf(devices, kept))
+  }
+
+  /** Denies what an earlier run may have left allowed. What cannot be denied is told by `undenied`; here it is refused. */
+  async reconcile(agentId: number, live: readonly PlanDevice[]): Promise<void> {
+    const own = new Set(deviceIdsOf(live))
+    const others = [...this.#ledger.deviceIds].filter(id => !own.has(id))
+    await this.#parts.firmware.denyAll(agentId, others).catch(() => {})
+  }
+
+  /** Puts what the domain holds now in force at the relay. */
+  regrant(domain: Domain): Promise<void> {
+    return this.#parts.relay.grants(domain.slot, this.grantsOf(domain))
+  }
+
+  /** Who holds what has changed: for the audit log's names, and for the relay, which counts holders. */
+  async holdersChanged(): Promise<void> {
+    this.#records.settle()
+    this.#holdings = new Holdings(this.#parts.host, this.#ledger.list)
+    await this.#parts.relay.host(this.hostGrants())
+  }
+}
