@@ -23,6 +23,8 @@ export const errorCodes = [
   'DAEMON_UNREACHABLE',
   'STATE_CORRUPT', // the daemon's own files
   'AUDIT_BROKEN', // the audit log's chain does not hold
+  'XEN_UNAVAILABLE', // no hypervisor here, or not the libraries to speak to it
+  'XEN_REFUSED', // the hypervisor does not do it: names the call, the domain and errno
   'NOT_SUPPORTED',
   'SYSTEM', // a system call failed: names the call and errno
 ] as const

@@ -33,6 +33,8 @@ const httpStatus: Readonly<Record<ErrorCode, number>> = {
   DAEMON_UNREACHABLE: 503,
   STATE_CORRUPT: 500,
   AUDIT_BROKEN: 500,
+  XEN_UNAVAILABLE: 503,
+  XEN_REFUSED: 502,
   NOT_SUPPORTED: 501,
   SYSTEM: 500,
 }

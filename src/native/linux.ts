@@ -54,12 +54,16 @@ export const CLOCK_MONOTONIC = 1
 
 export const EPERM = 1
 export const ENOENT = 2
+export const ESRCH = 3
 export const EINTR = 4
 export const EBADF = 9
 export const EAGAIN = 11
+export const EACCES = 13
+export const EBUSY = 16
 export const EEXIST = 17
 export const EMFILE = 24
 export const EPIPE = 32
+export const EOPNOTSUPP = 95
 export const ECONNABORTED = 103
 export const ECONNRESET = 104
 export const ECONNREFUSED = 111
