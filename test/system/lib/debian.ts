@@ -17,6 +17,8 @@ export interface Tree {
   readonly packages?: readonly string[]
   /** Packages that come alone. `NAME=VERSION` asks for a version. */
   readonly alone?: readonly string[]
+  /** Links that an installation would make: path to target. */
+  readonly links?: Readonly<Record<string, string>>
 }
 
 /** The release that everything is taken from: it has QEMU 10, Xen 4.20 and Linux 6.12. */
@@ -127,6 +129,8 @@ export function unpacked(tree: Tree): Promise<string> {
           directory,
           ...left,
         ])
+      for (const [path, target] of Object.entries(tree.links ?? {}))
+        symlinkSync(target, join(directory, path))
     } finally {
       rmSync(packages, { recursive: true, force: true })
     }

@@ -36,6 +36,7 @@ export const buildTree = (): Promise<string> =>
       ],
       ...['perl', 'kmod', 'cpio'],
     ],
+    links: { 'usr/bin/awk': 'gawk' },
   })
 
 /** A program of a tree, as a command and leading arguments that run it with the tree's own C library. */
