@@ -58,6 +58,7 @@ export const ESRCH = 3
 export const EINTR = 4
 export const EBADF = 9
 export const EAGAIN = 11
+export const ENOMEM = 12
 export const EACCES = 13
 export const EBUSY = 16
 export const EEXIST = 17
