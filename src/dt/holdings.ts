@@ -60,6 +60,13 @@ const consumers: readonly (readonly [property: string, cells: string])[] = [
 ]
 const supply = /.-supply$/
 const pinState = /^pinctrl-\d+$/
+
+/** Whether a property of this name may name SCMI resources. */
+export const isConsumer = (name: string): boolean =>
+  consumerCells(name) !== undefined || supply.test(name) || pinState.test(name)
+/** What counts the arguments of a list that may name SCMI resources; undefined for supplies, pin states and others. */
+export const consumerCells = (name: string): string | undefined =>
+  consumers.find(([property]) => property === name)?.[1]
 const VOLTAGE = 0x17
 const PINCTRL = 0x19
 

@@ -1,0 +1,145 @@
+// A guest's tree from its grants: which protocols it holds, under which ids, and the nodes that say so. Pure, like the
+// plan it starts from; nothing is granted or written here.
+import { passedDevices } from '../dt/devices.ts'
+import type { DraftNode, Value } from '../dt/draft.ts'
+import { type DeviceNode, type DeviceTree, readDeviceTree } from '../dt/fdt.ts'
+import { guestTree } from '../dt/guest-tree.ts'
+import { consumerCells } from '../dt/holdings.ts'
+import { partialTree } from '../dt/host-device.ts'
+import { regulatorProperties } from '../dt/imported.ts'
+import { u32, walk } from '../dt/node.ts'
+import { type Conduit, type Fragment, type GuestProtocol, scmiFragment } from '../dt/scmi-fragment.ts'
+import { scmiNodes } from '../dt/scmi-node.ts'
+import { writeFdt } from '../dt/write-fdt.ts'
+import { type XenAssignment, xenAssignment } from '../dt/xen-assignment.ts'
+import { MediatorError } from '../errors.ts'
+import { plan } from './plan.ts'
+import type { PlanProblem } from './plan-problems.ts'
+import type { PlanDevice, PlanResource } from './plan-shape.ts'
+
+export interface GenerateInput {
+  /** The domain's name. */
+  readonly name: string
+  readonly host: DeviceTree | undefined
+  /** The domain's partial tree, where it has one. */
+  readonly partial: DeviceTree | undefined
+  /** Host nodes to pass beside those of the partial tree. */
+  readonly devices: readonly DeviceNode[]
+  readonly conduit: Conduit
+  readonly discovery: 'dense' | 'identity'
+}
+
+export interface Generated {
+  readonly fragment: Fragment
+  /** The partial tree, root first. */
+  readonly root: DraftNode
+  /** What the plan says of the domain alone. */
+  readonly problems: readonly PlanProblem[]
+  /** What could not be taken along; each with the node it is about. */
+  readonly notes: readonly string[]
+  readonly devices: readonly PlanDevice[]
+  readonly assignment: XenAssignment
+}
+
+const VOLTAGE = 0x17
+const PINCTRL = 0x19
+
+/**
+ * The tree of one guest, with only the protocols and resources that its devices come to.
+ * @throws MediatorError DTB_REFUSED for devices that cannot be passed together
+ */
+export function generate(input: GenerateInput): Generated {
+  const { host, conduit, discovery } = input
+  const notes = new Set<string>()
+  const note = (node: DeviceNode, text: string): unknown => notes.add(`${node.file}: ${node.path}: ${text}`)
+  const partial = wholePartial(input, note)
+  const made = plan(host, [{ name: input.name, tree: partial }])
+  const devices = made.domains[0]?.devices ?? []
+  const resources = devices.flatMap(device => device.resources)
+  const regulators = hostRegulators(host ?? partial)
+  const protocols = new Map<number, PlanResource[]>()
+  for (const each of resources) protocols.set(each.protocol, [...(protocols.get(each.protocol) ?? []), each])
+
+  const fragment = scmiFragment({
+    conduit,
+    discovery,
+    accessController: [...walk(partial.root)].some(node => node.properties.has('access-controllers')),
+    protocols: Array.from(protocols, ([protocol, named]) => guestProtocol(protocol, named, regulators)),
+  })
+  const held = new Set(resources.map(({ protocol, id }) => `${protocol}/${id}`))
+  const root = guestTree({
+    partial,
+    host,
+    fragment,
+    note,
+    guestId: (protocol, id) => (held.has(`${protocol}/${id}`) ? id : undefined),
+  })
+  const passed = passedDevices(partial, host, () => {})
+  return {
+    fragment,
+    root,
+    problems: made.problems,
+    notes: [...notes],
+    devices,
+    assignment: xenAssignment(passed, host),
+  }
+}
+
+/** The operator's partial tree with the further devices in it, as a tree that can be planned. */
+function wholePartial(
+  { name, host, partial, devices }: GenerateInput,
+  note: (node: DeviceNode, text: string) => void,
+): DeviceTree {
+  if (partial !== undefined && devices.length === 0) return partial
+  if (host === undefined)
+    throw new MediatorError('REQUEST_INVALID', 'devices are taken from a host tree, and there is none')
+  return readDeviceTree(writeFdt(partialTree(host, devices, partial, note)), partial?.file ?? name)
+}
+
+function guestProtocol(
+  protocol: number,
+  named: readonly PlanResource[],
+  regulators: ReadonlyMap<number, DeviceNode>,
+): GuestProtocol {
+  const ids = new Set(named.flatMap(({ id }) => id ?? []))
+  const isListed = protocol !== VOLTAGE && protocol !== PINCTRL
+  const used = named.flatMap(({ property }) => consumerCells(property.replace(/\[\d+\]$/, '')) ?? [])
+  return {
+    protocol,
+    cells: isListed ? [...new Set(used)] : [],
+    marks: new Map(),
+    resources: [...ids].map(id => ({
+      id,
+      ...(protocol === VOLTAGE ? { regulator: regulatorOf(id, regulators.get(id)) } : {}),
+    })),
+  }
+}
+
+function regulatorOf(id: number, node: DeviceNode | undefined): ReadonlyMap<string, Value> {
+  const properties = new Map(node === undefined ? [] : regulatorProperties(node))
+  if (!properties.has('regulator-name')) properties.set('regulator-name', { strings: [`voltage-${id}`] })
+  return properties
+}
+
+/** The regulators that a tree's SCMI nodes describe, by voltage domain. */
+function hostRegulators(tree: DeviceTree): ReadonlyMap<number, DeviceNode> {
+  const found = new Map<number, DeviceNode>()
+  for (const { node } of readable(() => scmiNodes(tree)) ?? [])
+    for (const protocol of node.children.values())
+      if (readable(() => u32(protocol, 'reg')) === VOLTAGE)
+        for (const regulator of walk(protocol)) {
+          const id = regulator === protocol ? undefined : readable(() => u32(regulator, 'reg'))
+          if (id !== undefined && !found.has(id)) found.set(id, regulator)
+        }
+  return found
+}
+
+/** What cannot be read has been told by the plan. */
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof MediatorError) return undefined
+    throw error
+  }
+}
