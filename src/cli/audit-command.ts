@@ -8,7 +8,7 @@ import { verifyAudit } from '../audit/verify.ts'
 import { auditBeside } from '../config/paths.ts'
 import { errorText, MediatorError } from '../errors.ts'
 import type { AuditState } from '../lifecycle/views.ts'
-import { type CommandSpec, type Context, integer, oneOf, UsageError } from './command.ts'
+import { type CommandSpec, type Context, choice, integer, UsageError } from './command.ts'
 
 interface AuditOptions {
   readonly domain?: string
@@ -44,7 +44,7 @@ export const audit: CommandSpec<AuditOptions> = {
     {
       flags: '--decision <word>',
       summary: `One of ${decisions.join(', ')}.`,
-      parse: oneOf(decisions),
+      ...choice(decisions),
     },
     {
       flags: '--since <time>',

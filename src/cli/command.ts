@@ -13,6 +13,8 @@ export interface OptionSpec {
   readonly required?: true
   /** Makes a value of the text; throws UsageError when it is none. Default: the text. */
   readonly parse?: (text: string) => unknown
+  /** All values there are, for completion. */
+  readonly words?: readonly string[]
 }
 
 /** Options that every command understands, before its name or behind it. */
@@ -80,10 +82,13 @@ export const integer =
   }
 
 /** A parser of one word out of a list. */
-export const oneOf =
+const oneOf =
   <const T extends string>(words: readonly T[]) =>
   (text: string): T => {
     const found = words.find(word => word === text)
     if (found === undefined) throw new UsageError(`expected one of ${words.join(', ')}, got "${text}"`)
     return found
   }
+
+/** The parser and the words of an option whose value is one out of a list. */
+export const choice = <const T extends string>(words: readonly T[]) => ({ words, parse: oneOf(words) })

@@ -4,6 +4,7 @@ import { type CommandSpec, synopsis } from './command.ts'
 import { bashCompletion } from './completion.ts'
 import { decode } from './decode-command.ts'
 import { deviceAttach, deviceDetach, domainAdd, domainRemove } from './domain-commands.ts'
+import { generateCommand } from './generate-command.ts'
 import { commandHelp, programHelp } from './help.ts'
 import { lookup, tellUnknown } from './lookup.ts'
 import { planCommand } from './plan-command.ts'
@@ -71,6 +72,7 @@ export const commands: readonly CommandSpec[] = [
   deviceAttach,
   deviceDetach,
   planCommand,
+  generateCommand,
   decode,
   audit,
   help,

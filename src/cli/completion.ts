@@ -5,12 +5,15 @@ import { globalOptions, leadingOptions } from './parse.ts'
 const flags = (options: readonly OptionSpec[]): string =>
   options.flatMap(option => option.flags.match(/(?<=^|\s)--?[A-Za-z][\w-]*/g) ?? []).join(' ')
 
+/** Every spelling of an option, as bash's case wants them. */
+const casePattern = (option: OptionSpec): string => flags([option]).replaceAll(' ', '|')
+
 /** Flags whose value is a file. */
 const fileFlags = (commands: readonly CommandSpec[]): string[] => [
   ...new Set(
     [...commands.flatMap(command => command.options), ...globalOptions]
       .filter(option => /<(file|path)>/.test(option.flags))
-      .map(option => flags([option])),
+      .map(casePattern),
   ),
 ]
 
@@ -19,8 +22,24 @@ const valueFlags = (commands: readonly CommandSpec[]): string[] => [
   ...new Set(
     commands
       .flatMap(command => command.options)
-      .filter(option => option.flags.includes('<') && !/<(file|path|domain|name=file)>/.test(option.flags))
-      .map(option => flags([option])),
+      .filter(
+        ({ flags: text, words }) =>
+          words === undefined && text.includes('<') && !/<(file|path|domain|name=file)>/.test(text),
+      )
+      .map(casePattern),
+  ),
+]
+
+/** A line of bash's case for each option with a value out of a list. */
+const wordCases = (commands: readonly CommandSpec[]): string[] => [
+  ...new Set(
+    commands
+      .flatMap(command => command.options)
+      .flatMap(option =>
+        option.words === undefined
+          ? []
+          : `    ${casePattern(option)}) COMPREPLY=($(compgen -W '${option.words.join(' ')}' -- "$cur")); return ;;\n`,
+      ),
   ),
 ]
 
@@ -38,7 +57,7 @@ _scmictl() {
   case $prev in
     ${fileFlags(commands).join('|')}) COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --domain) COMPREPLY=($(compgen -W "$(scmictl list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur")); return ;;
-    ${valueFlags(commands).join('|')}) return ;;
+${wordCases(commands).join('')}    ${valueFlags(commands).join('|')}) return ;;
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do
     case \${COMP_WORDS[i]} in

@@ -2,7 +2,7 @@
 import { errorText, MediatorError } from '../errors.ts'
 import { type DecodedFrame, decodeFrame } from '../scmi/decode-frame.ts'
 import { describe } from '../scmi/describe.ts'
-import { type CommandSpec, type Context, oneOf, UsageError } from './command.ts'
+import { type CommandSpec, type Context, choice, UsageError } from './command.ts'
 
 interface DecodeOptions {
   readonly direction?: 'command' | 'response'
@@ -27,7 +27,7 @@ export const decode: CommandSpec<DecodeOptions> = {
     {
       flags: '--direction <word>',
       summary: 'command or response.',
-      parse: oneOf(['command', 'response']),
+      ...choice(['command', 'response']),
     },
   ],
   modifies: false,

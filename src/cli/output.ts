@@ -2,7 +2,7 @@
 
 /** Where text goes. */
 export interface Sink {
-  write(text: string): unknown
+  write(text: string | Uint8Array): unknown
 }
 
 export interface OutputOptions {
@@ -56,9 +56,14 @@ export class Output {
     this.#options.stdout.write(`${this.mark(printable(word))}${printable(rest)}\n`)
   }
 
-  /** Text of our own making that must arrive byte for byte, as a script to be sourced. */
-  verbatim(text: string): void {
-    this.#options.stdout.write(text)
+  /** What must arrive byte for byte, as a script to be sourced or a blob. */
+  verbatim(data: string | Uint8Array): void {
+    this.#options.stdout.write(data)
+  }
+
+  /** Whether eyes are to read it. */
+  get terminal(): boolean {
+    return this.#options.terminal
   }
 
   /** The value as JSON, where that is asked for; else what `render` prints. */

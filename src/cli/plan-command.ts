@@ -1,5 +1,4 @@
 // `scmictl plan`: the exact grants that device trees come to, without a daemon.
-import { domainName } from '../config/names.ts'
 import type { DeviceTree } from '../dt/fdt.ts'
 import { loadDeviceTree } from '../dt/load.ts'
 import { type ErrorCode, MediatorError } from '../errors.ts'
@@ -8,6 +7,7 @@ import type { PlanProblem } from '../permissions/plan-problems.ts'
 import type { Plan, PlanDevice, PlanInput } from '../permissions/plan-shape.ts'
 import { type CommandSpec, integer, UsageError } from './command.ts'
 import type { Output } from './output.ts'
+import { type Pair, pair } from './pair.ts'
 import { protocolName } from './show-commands.ts'
 
 interface PlanOptions {
@@ -16,29 +16,12 @@ interface PlanOptions {
   readonly agent?: readonly Pair[]
 }
 
-interface Pair {
-  readonly name: string
-  readonly value: string
-}
-
 /** What is printed: the plan, its problems and those of files that are no trees. */
 interface PrintedPlan extends Omit<Plan, 'problems'> {
   readonly problems: readonly (Omit<PlanProblem, 'code'> & {
     readonly code: PlanProblem['code'] | ErrorCode
   })[]
 }
-
-const namePattern = new RegExp(domainName.pattern)
-
-const pair =
-  (what: string) =>
-  (text: string): Pair => {
-    const at = text.indexOf('=')
-    const [name, value] = [text.slice(0, at), text.slice(at + 1)]
-    if (at < 1 || value === '') throw new UsageError(`expected ${what}, got "${text}"`)
-    if (!namePattern.test(name)) throw new UsageError(`"${name}" is not ${domainName.description}`)
-    return { name, value }
-  }
 
 export const planCommand: CommandSpec<PlanOptions> = {
   name: 'plan',

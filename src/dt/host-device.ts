@@ -16,7 +16,7 @@ import {
 import type { DeviceNode, DeviceTree } from './fdt.ts'
 import { isConsumer } from './holdings.ts'
 import { importedNode } from './imported.ts'
-import { regions, stringList, toPhysical, u32, u32Array } from './node.ts'
+import { type Region, regions, stringList, toPhysical, u32, u32Array } from './node.ts'
 import { phandleEntries } from './references.ts'
 
 /** Says what could not be taken along, and where. */
@@ -97,29 +97,28 @@ function passedNode(device: DeviceNode, host: DeviceTree, passthrough: DraftNode
   const base = device.name.replace(/@.*/, '')
   const node = draft(first === undefined ? base : `${base}@${first.address.toString(16)}`, {}, [], base)
   node.phandle = copied.phandle
-  for (const [name, value] of copied.properties) if (name !== 'reg') node.properties.set(name, value)
   for (const [name, child] of copied.children) node.children.set(name, child)
+  const { properties } = node
+  const compatible = copied.properties.get('compatible')
+  if (compatible !== undefined) properties.set('compatible', compatible)
   if (typeof regs !== 'string' && regs.length > 0) {
-    node.properties.set(
-      'reg',
-      cells(...regs.flatMap(({ address, size }) => [...wide(address), ...wide(size)])),
-    )
-    node.properties.set(
-      'xen,reg',
-      cells(
-        ...regs.flatMap(({ address, size }) => {
-          const start = address & ~(pageBytes - 1n)
-          const end = (address + size + pageBytes - 1n) & ~(pageBytes - 1n)
-          return [...wide(start), ...wide(end - start), ...wide(start)]
-        }),
-      ),
-    )
+    properties.set('reg', cells(...regs.flatMap(({ address, size }) => [...wide(address), ...wide(size)])))
+    properties.set('xen,reg', cells(...regs.flatMap(pages)))
   }
-  node.properties.set('xen,path', strings(device.path))
-  if (!device.properties.has('iommus')) node.properties.set('xen,force-assign-without-iommu', flag)
-  if (device.properties.has('interrupts') && node.properties.has('interrupts'))
-    node.properties.set('interrupt-parent', cells(guestGicPhandle))
+  properties.set('xen,path', strings(device.path))
+  if (!device.properties.has('iommus')) properties.set('xen,force-assign-without-iommu', flag)
+  if (copied.properties.has('interrupts') && !copied.properties.has('interrupt-parent'))
+    properties.set('interrupt-parent', cells(guestGicPhandle))
+  for (const [name, value] of copied.properties)
+    if (name !== 'reg' && name !== 'compatible') properties.set(name, value)
   return node
+}
+
+/** An entry of xen,reg: whole pages, where they are. */
+function pages({ address, size }: Region): readonly number[] {
+  const start = address & ~(pageBytes - 1n)
+  const end = (address + size + pageBytes - 1n) & ~(pageBytes - 1n)
+  return [...wide(start), ...wide(end - start), ...wide(start)]
 }
 
 interface Place {

@@ -1,5 +1,6 @@
 // A guest's own SCMI nodes: shared memory, the SCMI node, a child for each protocol the guest holds. What devices refer
 // to is found by protocol and id; where the nodes go is guest-tree.ts's.
+import { discoveryProperty } from './dense-tree.ts'
 import { cells, childOf, type DraftNode, draft, flag, strings, type Value, wide } from './draft.ts'
 
 /** How the guest's driver reaches us. */
@@ -83,7 +84,7 @@ export function scmiFragment(spec: FragmentSpec): Fragment {
   set('compatible', strings(conduit.kind === 'smc' ? 'arm,scmi-smc' : 'arm,scmi-virtio'))
   if (conduit.kind === 'smc') set('arm,smc-id', cells(conduit.smcId))
   if (shmem !== undefined) set('shmem', cells(shmem))
-  set('scmi-mediator,discovery', strings(spec.discovery))
+  set(discoveryProperty, strings(spec.discovery))
   if (spec.accessController) set('#access-controller-cells', cells(1))
   set('#address-cells', cells(1))
   set('#size-cells', cells(0))

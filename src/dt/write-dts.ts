@@ -62,8 +62,10 @@ function valueText(
   labels: ReadonlyMap<DraftNode, string>,
   phandles: ReadonlyMap<DraftNode, number>,
 ): string {
-  if ('cells' in value)
-    return `<${value.cells.map(cell => (typeof cell === 'number' ? number(cell) : `&${labels.get(cell)}`)).join(' ')}>`
+  if ('cells' in value) {
+    const shown = value.cells.map(cell => (typeof cell === 'number' ? number(cell) : `&${labels.get(cell)}`))
+    return `<${shown.join(' ').replaceAll(' &', '>, <&')}>`
+  }
   const bytes = valueBytes(value, phandles)
   if (bytes.length === 0) return ''
   const list = 'strings' in value ? value.strings : stringsIn(bytes)

@@ -1,5 +1,6 @@
 // A guest's tree from its grants: which protocols it holds, under which ids, and the nodes that say so. Pure, like the
 // plan it starts from; nothing is granted or written here.
+import { denseTree, namesProperties } from '../dt/dense-tree.ts'
 import { passedDevices } from '../dt/devices.ts'
 import type { DraftNode, Value } from '../dt/draft.ts'
 import { type DeviceNode, type DeviceTree, readDeviceTree } from '../dt/fdt.ts'
@@ -13,6 +14,8 @@ import { scmiNodes } from '../dt/scmi-node.ts'
 import { writeFdt } from '../dt/write-fdt.ts'
 import { type XenAssignment, xenAssignment } from '../dt/xen-assignment.ts'
 import { MediatorError } from '../errors.ts'
+import { spaceOf } from '../scmi/space.ts'
+import { denseNumbering, HOLE, type Numbering, type ResourceNames } from './numbering.ts'
 import { plan } from './plan.ts'
 import type { PlanProblem } from './plan-problems.ts'
 import type { PlanDevice, PlanResource } from './plan-shape.ts'
@@ -27,6 +30,8 @@ export interface GenerateInput {
   readonly devices: readonly DeviceNode[]
   readonly conduit: Conduit
   readonly discovery: 'dense' | 'identity'
+  /** What the firmware calls its resources, as far as it is known: marks of dense trees survive new numbers by it. */
+  readonly names?: ResourceNames
 }
 
 export interface Generated {
@@ -60,20 +65,17 @@ export function generate(input: GenerateInput): Generated {
   const protocols = new Map<number, PlanResource[]>()
   for (const each of resources) protocols.set(each.protocol, [...(protocols.get(each.protocol) ?? []), each])
 
+  const numbers = new GuestNumbers(input, partial, resources)
   const fragment = scmiFragment({
     conduit,
     discovery,
     accessController: [...walk(partial.root)].some(node => node.properties.has('access-controllers')),
-    protocols: Array.from(protocols, ([protocol, named]) => guestProtocol(protocol, named, regulators)),
+    protocols: Array.from(protocols, ([protocol, named]) =>
+      guestProtocol(protocol, named, numbers, regulators),
+    ),
   })
-  const held = new Set(resources.map(({ protocol, id }) => `${protocol}/${id}`))
-  const root = guestTree({
-    partial,
-    host,
-    fragment,
-    note,
-    guestId: (protocol, id) => (held.has(`${protocol}/${id}`) ? id : undefined),
-  })
+  const guestId = numbers.guestId.bind(numbers)
+  const root = guestTree({ partial, host, fragment, note, guestId })
   const passed = passedDevices(partial, host, () => {})
   return {
     fragment,
@@ -96,9 +98,51 @@ function wholePartial(
   return readDeviceTree(writeFdt(partialTree(host, devices, partial, note)), partial?.file ?? name)
 }
 
+/** What the guest calls its resources, and what its tree calls them now. */
+class GuestNumbers {
+  readonly #held: ReadonlySet<string>
+  /** Undefined where the guest has the firmware's ids. */
+  readonly #dense: Numbering | undefined
+  /** How the partial tree counts, where it is a dense one already. */
+  readonly #partial: Numbering | undefined
+
+  constructor(
+    { discovery, names = new Map() }: GenerateInput,
+    partial: DeviceTree,
+    named: readonly PlanResource[],
+  ) {
+    const resources = named.flatMap(({ protocol, id }) => (id === null ? [] : [{ protocol, id }]))
+    const order = readable(() => denseTree(partial))?.names
+    this.#held = new Set(resources.map(({ protocol, id }) => `${protocol}/${id}`))
+    this.#partial = order === undefined ? undefined : denseNumbering(resources, names, order)
+    this.#dense = discovery === 'dense' ? denseNumbering(resources, names, order) : undefined
+  }
+
+  guestId(protocol: number, id: number, from: 'partial' | 'host'): number | undefined {
+    const space = spaceOf(protocol)
+    const counted = from === 'partial' && this.#partial !== undefined
+    const firmwareId = counted ? this.#partial?.get(space)?.toFirmware[id] : id
+    if (firmwareId === undefined || !this.#held.has(`${protocol}/${firmwareId}`)) return undefined
+    if (this.#dense === undefined) return firmwareId
+    const guest = this.#dense.get(space)?.toGuest[firmwareId] ?? HOLE
+    return guest === HOLE ? undefined : guest
+  }
+
+  /** Properties of a protocol node that tell what the guest's ids stand for. */
+  marks(protocol: number): ReadonlyMap<string, readonly string[]> {
+    const marks = new Map<string, readonly string[]>()
+    for (const [namespace, property] of namesProperties.entries()) {
+      const labels = this.#dense?.get(spaceOf(protocol, namespace))?.labels
+      if (labels !== undefined && labels.length > 0) marks.set(property, labels)
+    }
+    return marks
+  }
+}
+
 function guestProtocol(
   protocol: number,
   named: readonly PlanResource[],
+  numbers: GuestNumbers,
   regulators: ReadonlyMap<number, DeviceNode>,
 ): GuestProtocol {
   const ids = new Set(named.flatMap(({ id }) => id ?? []))
@@ -107,9 +151,9 @@ function guestProtocol(
   return {
     protocol,
     cells: isListed ? [...new Set(used)] : [],
-    marks: new Map(),
+    marks: numbers.marks(protocol),
     resources: [...ids].map(id => ({
-      id,
+      id: numbers.guestId(protocol, id, 'host') ?? id,
       ...(protocol === VOLTAGE ? { regulator: regulatorOf(id, regulators.get(id)) } : {}),
     })),
   }

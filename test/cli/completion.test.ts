@@ -39,6 +39,19 @@ test.runIf(hasBash).each<[string[], string[]]>([
   [['list', '-N'], []],
   [['domain-add', 'x', '--dtb', '/proc/self/exe'], ['/proc/self/exe']],
   [['nosuch', '-'], []],
+  [
+    ['generate', 'x', '--conduit', ''],
+    ['smc', 'virtio'],
+  ],
+  [
+    ['generate', 'x', '--format', 'd'],
+    ['dts', 'dtb'],
+  ],
+  [['generate', 'x', '-o', '/proc/self/exe'], ['/proc/self/exe']],
+  [
+    ['generate', 'gu'],
+    ['guest-a', 'guest-b'],
+  ],
 ])('%j offers %j', (words, expected) => {
   expect(offered(...words)).toEqual(expected)
 })
