@@ -74,11 +74,13 @@ export async function startDaemon(
     audit: ring,
     counters,
   }
+  let returned = (_channel: number): void => {} // nothing was granted yet
   const relay = await RelayThread.start({
     program: new URL('./relay-worker.js', import.meta.url),
     data,
     log: (level, text) => log[level](text),
     onDeath,
+    onReconnected: channel => returned(channel),
   })
   running.add(() => relay.stop())
 
@@ -131,6 +133,7 @@ export async function startDaemon(
     host: lifecycle.hostGrants(),
     auditQueries: config.audit.queries,
   })
+  returned = channel => lifecycle.firmwareReturned(channel)
   await lifecycle.recover()
   await addConfigured(config, lifecycle, log)
 

@@ -86,7 +86,8 @@ function embedded(platform: string, handler: FirmwareHandler): FirmwareLink {
 function makeRelay(): Relay | undefined {
   try {
     const expireMs = Math.max(1, Math.min(10, firmware.deadlineMs / 2))
-    return new Relay({ reactor, makeFirmware, makeLink, audit, counters, expireMs })
+    const onReconnected = (channel: number): void => say({ reconnected: channel })
+    return new Relay({ reactor, makeFirmware, makeLink, audit, counters, expireMs, onReconnected })
   } catch (error) {
     if (!(error instanceof MediatorError)) throw error
     say({ failed: carried(error) })

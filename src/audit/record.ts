@@ -13,6 +13,7 @@ export const recordKinds = [
   'grant', // a device, or a resource, to a domain
   'revoke',
   'permission', // a permission command to the firmware, and its answer
+  'restore', // what a firmware that came back was told again
   'refuse', // an operator's or a toolstack's request that was not honoured
   'message', // a guest's message and what was decided
   'lost', // messages that found the guest's share full and were answered BUSY without a record

@@ -1,7 +1,8 @@
 // The platform as the main thread knows it, and the permission commands that keep it in step. It asks through the relay.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorText, MediatorError } from '../errors.ts'
-import type { Discovery, FirmwareRequest } from '../firmware-link/discovery.ts'
+import { type Discovery, discover, type FirmwareRequest, patient } from '../firmware-link/discovery.ts'
+import { resourceNames } from '../firmware-link/resource-names.ts'
 import { type Counts, protocolIds } from '../permissions/grants.ts'
 import { type Enforcement, enforcementOf, FirmwarePermissions } from '../permissions/mirror.ts'
 import { base } from '../scmi/base.ts'
@@ -47,6 +48,9 @@ export class Firmware {
   readonly undenied = new Map<string, string>()
   readonly #permissions: FirmwarePermissions
   readonly #witness: PermissionWitness
+  readonly #request: FirmwareRequest
+  /** Agents whose rights the firmware may have forgotten since they were proven clean. */
+  readonly #stale = new Set<number>()
   /** What each agent was refused when it was last proven clean. */
   readonly #refused = new Map<number, ReadonlySet<string>>()
 
@@ -63,6 +67,7 @@ export class Firmware {
     for (const { id, resources } of discovery.protocols) this.counts[id] = resources
     this.#permissions = new FirmwarePermissions(request, discovery.management.channel, discovery.baseVersion)
     this.#witness = witness
+    this.#request = patient(request, 3)
     if (!discovery.devicePermissions) this.enforcement = 'not-enforced'
   }
 
@@ -99,7 +104,7 @@ export class Firmware {
         await this.deny(agentId, deviceId)
       } catch (error) {
         fault ??= error
-        if (error instanceof MediatorError && error.code === 'FIRMWARE_SILENT') break
+        if (isSilent(error)) break
       }
     }
     if (fault !== undefined) throw fault
@@ -138,7 +143,8 @@ export class Firmware {
    * answer: then nothing is known of the agent, and nothing was changed.
    */
   async prepare(agentId: number, channel: number, deviceIds: Iterable<number>): Promise<string | undefined> {
-    if (!this.discovery.devicePermissions || this.#refused.has(agentId)) return undefined
+    if (!this.discovery.devicePermissions || (this.#refused.has(agentId) && !this.#stale.has(agentId)))
+      return undefined
     if ((await this.look(agentId, channel)) === 'enforced') return undefined
     return this.sweep(agentId, channel, deviceIds)
   }
@@ -152,12 +158,61 @@ export class Firmware {
     return found
   }
 
+  /** The platform may have forgotten what it was told of the agent: it is looked at before anybody gets it. */
+  doubt(agentId: number): void {
+    this.#stale.add(agentId)
+  }
+
+  /**
+   * What the agent of a channel may do beside `own` (`protocol/resource`), where that can be told: an agent that may use
+   * some of a protocol is answered INVALID_PARAMETERS about the rest, and that proves nothing.
+   */
+  async opened(channel: number, own: ReadonlySet<string>): Promise<readonly string[]> {
+    const probed = await this.#probe(channel, own)
+    return [...probed].flatMap(([key, status]) => (status === SUCCESS ? [key] : []))
+  }
+
+  /**
+   * Asks the platform again who it is and what it has, and who the agent behind `channel` is. Gives how that differs
+   * from what it said at the start, or undefined. FIRMWARE_SILENT.
+   */
+  async difference(channel: number): Promise<string | undefined> {
+    const { management, channels } = this.discovery
+    const asked = channels.filter(each => each.channel === channel)
+    let found: Discovery
+    try {
+      found = await discover(this.#request, management, asked)
+    } catch (error) {
+      if (isSilent(error)) throw error
+      return errorText(error)
+    }
+    for (const key of [
+      'vendor',
+      'subVendor',
+      'implementationVersion',
+      'baseVersion',
+      'devicePermissions',
+    ] as const)
+      if (found[key] !== this.discovery[key]) return `${key} was ${this.discovery[key]}, is ${found[key]}`
+    const had = protocolTexts(this.discovery)
+    const has = protocolTexts(found)
+    const lacks = had.find(text => !has.includes(text)) ?? has.find(text => !had.includes(text))
+    if (lacks !== undefined) return `it had ${had.join(', ')}, has ${has.join(', ')}`
+    for (const [protocol, names] of await resourceNames(this.#request, management.channel, found.protocols)) {
+      const id = names.findIndex((name, at) => name !== this.resourceNames.get(protocol)?.[at])
+      if (id >= 0)
+        return `${protocolOf(protocol)?.key} ${id} was "${this.nameOf(protocol, id)}", is "${names[id]}"`
+    }
+    return undefined
+  }
+
   /** Name of a resource as the firmware has it. */
   nameOf(protocol: number, id: number): string | undefined {
     return this.resourceNames.get(protocol)?.[id] || undefined
   }
 
   #prove(agentId: number, probed: Probed): void {
+    this.#stale.delete(agentId)
     this.#refused.set(
       agentId,
       new Set([...probed].filter(([, status]) => isRefusal(status)).map(([key]) => key)),
@@ -174,8 +229,8 @@ export class Firmware {
     })
   }
 
-  /** Asks, on the channel of an agent that should have nothing, for all that can be asked without effect. */
-  async #probe(channel: number): Promise<Probed> {
+  /** Asks, on the channel of an agent that should have nothing but `own`, for all that can be asked without effect. */
+  async #probe(channel: number, own: ReadonlySet<string> = new Set()): Promise<Probed> {
     const probed = new Map<string, number>()
     if (!this.discovery.devicePermissions) return probed
     for (const { id, version, resources } of this.discovery.protocols) {
@@ -186,6 +241,7 @@ export class Firmware {
       const [name, message] = vote as [string, AnyMessage]
       const { command } = formAt(message, version)
       for (let resource = 0; resource < resources; resource++) {
+        if (own.has(`${id}/${resource}`)) continue
         // Every bit set in every word but the resource's: reserved ones among them, so that it can never be carried out.
         const value = Object.fromEntries(
           Object.keys(command.fields).map(field => [
@@ -236,6 +292,16 @@ export class Firmware {
 /** Protocol id to the version word in force, Base included. */
 export const versionsOf = ({ baseVersion, protocols }: Discovery): ReadonlyMap<number, number> =>
   new Map([[base.id, baseVersion], ...protocols.map(p => [p.id, p.version] as const)])
+
+/** Whether an error says that the platform did not answer. */
+export const isSilent = (error: unknown): boolean =>
+  error instanceof MediatorError && error.code === 'FIRMWARE_SILENT'
+
+const protocolTexts = ({ protocols }: Discovery): readonly string[] =>
+  protocols.map(({ id, version, resources }) => {
+    const name = protocolOf(id)?.key ?? `0x${id.toString(16)}`
+    return `${name} ${version >>> 16}.${version & 0xffff} with ${resources}`
+  })
 
 /** NOT_FOUND too: some platforms hide what an agent may not use. */
 const isRefusal = (status: number): boolean => status === DENIED || status === NOT_FOUND

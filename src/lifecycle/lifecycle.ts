@@ -6,6 +6,7 @@ import { Giving, hashOf } from './giving.ts'
 import type { Holdings } from './holdings.ts'
 import type { LifecycleParts } from './parts.ts'
 import { Recovery } from './recovery.ts'
+import { Restart } from './restart.ts'
 import { buildRooms, type Rooms } from './rooms.ts'
 import { Taking } from './taking.ts'
 import { Turnstile } from './transaction.ts'
@@ -17,6 +18,7 @@ export class Lifecycle {
   readonly #giving: Giving
   readonly #taking: Taking
   readonly #recovery: Recovery
+  readonly #restart: Restart
   readonly #turnstile = new Turnstile()
 
   constructor(parts: LifecycleParts) {
@@ -25,6 +27,7 @@ export class Lifecycle {
     this.#giving = new Giving(parts, this.#rooms)
     this.#taking = new Taking(parts, this.#rooms)
     this.#recovery = new Recovery(parts, this.#rooms, this.#giving)
+    this.#restart = new Restart(parts, this.#rooms, this.#turnstile)
   }
 
   get holdings(): Holdings {
@@ -91,8 +94,18 @@ export class Lifecycle {
     return this.#one(name, () => this.#taking.detach(this.domain(name), device, options.dryRun))
   }
 
+  /**
+   * The connection of a firmware channel is back: behind it there may be a platform that has forgotten everything. Its
+   * guests wait; they are granted again what they have, and their votes are told again. What fails is tried again, and
+   * stands in `problems`.
+   */
+  firmwareReturned(channel: number): void {
+    this.#restart.returned(channel)
+  }
+
   /** Resolves when no change is under way, and what could not be saved has been tried again. For the stop. */
   async settle(): Promise<void> {
+    this.#restart.stop()
     await this.#turnstile.pass(async () => this.#rooms.ledger.saveOwed())
   }
 

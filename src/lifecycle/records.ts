@@ -36,6 +36,10 @@ export class Records {
   cleared(agentId: number, text: string): void {
     this.#trail.note({ kind: 'release', agentId, text })
   }
+  /** A firmware channel is back, and what it had forgotten was told again. */
+  restored(text: string): void {
+    this.#trail.note({ kind: 'restore', text })
+  }
   refused(domain: string, text: string): void {
     this.#trail.note({ kind: 'refuse', domain, text })
   }

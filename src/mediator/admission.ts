@@ -97,6 +97,8 @@ export class Admission {
     if ((plan & VOTES) !== 0) arbiter.vote(protocol, id, guest.slot, true)
     if ((plan & UNVOTES) !== 0) arbiter.vote(protocol, id, guest.slot, false)
     const vote = this.#rules.votes[at]
+    if ((plan & HOLDS) !== 0 && vote !== undefined)
+      arbiter.ask(protocol, id, (transfer.ints[vote.word] as number) & vote.mask)
     if ((plan & KEEPS) !== 0 && vote !== undefined)
       transfer.ints[vote.word] = ((transfer.ints[vote.word] as number) & ~vote.mask) | vote.neutral
     if ((plan & RELEASES) !== 0) {
@@ -119,7 +121,7 @@ export class Admission {
     const arbiter = this.#arbiter
     if (status === SUCCESS) {
       if ((plan & HOLDS) !== 0) arbiter.hold(protocol, id, guest.channel, true)
-      if ((plan & RELEASES) !== 0) arbiter.hold(protocol, id, guest.channel, false)
+      if ((plan & RELEASES) !== 0) arbiter.release(protocol, id, guest.channel)
       return
     }
     // Silence is no refusal: what was asked for may have come about.

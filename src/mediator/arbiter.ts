@@ -11,6 +11,11 @@ interface State {
   readonly votes: Uint32Array
   /** Channels on which the firmware may still hold an ON: `channelWords` words a resource. */
   readonly held: Uint32Array
+  /** Channels on which its last release went out, and was not followed by another request. */
+  readonly released: Uint32Array
+  /** What was asked for on each channel when that was not a release, and what is being asked for now. */
+  readonly wanted: Int32Array
+  readonly asked: Int32Array
   /** Guests that own the resource, and the host. */
   readonly holders: Uint16Array
   readonly host: Uint8Array
@@ -27,12 +32,14 @@ interface State {
 export class Arbiter {
   readonly #slotWords: number
   readonly #channelWords: number
+  readonly #channels: number
   readonly #states: readonly (State | undefined)[]
 
   /** For `slots` guests and `channels` firmware channels, over the platform's resources. */
   constructor(counts: Counts, slots: number, channels: number) {
     this.#slotWords = (slots + 31) >>> 5
     this.#channelWords = (channels + 31) >>> 5
+    this.#channels = channels
     this.#states = Array.from({ length: protocolIds }, (_, protocol) => {
       const count = counts[protocol] ?? 0
       if (count === 0) return undefined
@@ -40,6 +47,9 @@ export class Arbiter {
         count,
         votes: new Uint32Array(count * this.#slotWords),
         held: new Uint32Array(count * this.#channelWords),
+        released: new Uint32Array(count * this.#channelWords),
+        wanted: new Int32Array(count * channels),
+        asked: new Int32Array(count),
         holders: new Uint16Array(count),
         host: new Uint8Array(count),
         owner: new Int16Array(count).fill(NOBODY),
@@ -111,9 +121,47 @@ export class Arbiter {
     )
   }
 
+  /** Books what the firmware was told: `on` with what `ask` was given last. */
   hold(protocol: number, id: number, channel: number, on: boolean): void {
     const state = this.#states[protocol]
-    if (state !== undefined) setBit(state.held, id * this.#channelWords, channel, on)
+    if (state === undefined) return
+    setBit(state.held, id * this.#channelWords, channel, on)
+    if (!on) return
+    state.wanted[id * this.#channels + channel] = state.asked[id] as number
+    setBit(state.released, id * this.#channelWords, channel, false)
+  }
+
+  /** What a request asks for that is about to go out: requests for one resource go one after the other. */
+  ask(protocol: number, id: number, value: number): void {
+    const state = this.#states[protocol]
+    if (state !== undefined) state.asked[id] = value
+  }
+
+  /** What was asked for last on `channel`, releases left out; 0 for nothing. */
+  wanted(protocol: number, id: number, channel: number): number {
+    return this.#states[protocol]?.wanted[id * this.#channels + channel] ?? 0
+  }
+
+  /** Whether the resource was last released on `channel`. */
+  released(protocol: number, id: number, channel: number): boolean {
+    const state = this.#states[protocol]
+    return (
+      state !== undefined &&
+      (((state.released[id * this.#channelWords + (channel >>> 5)] as number) >>> (channel & 31)) & 1) === 1
+    )
+  }
+
+  /** A release that a guest asked for went out on `channel`. */
+  release(protocol: number, id: number, channel: number): void {
+    const state = this.#states[protocol]
+    if (state === undefined) return
+    setBit(state.held, id * this.#channelWords, channel, false)
+    setBit(state.released, id * this.#channelWords, channel, true)
+  }
+
+  /** Resources there are. */
+  count(protocol: number): number {
+    return this.#states[protocol]?.count ?? 0
   }
 
   /** The slot that has the resource's rate, level or reset to itself, or NOBODY. */

@@ -6,6 +6,13 @@ import type { VirtualIdentity } from './identity.ts'
 import type { InFlight } from './in-flight.ts'
 import type { Mailbox } from './mailbox.ts'
 
+// How a guest stands: values of GuestState.standing.
+export const SERVED = 0
+/** The firmware is being told again what it forgot: BUSY. */
+export const RESTORING = 1
+/** The firmware did not grant again what it forgot: DENIED. */
+export const REFUSED = 2
+
 /** Slots of guests that one relay serves. */
 export const maxGuests = 64
 
@@ -27,6 +34,8 @@ export interface GuestState {
   readonly mailbox: Mailbox
   /** Which run of the guest this is: a delayed response for an earlier one is nobody's. */
   session: number
+  /** SERVED, RESTORING or REFUSED: what goes to the firmware, and whether. */
+  standing: number
   /** Its link is closed, and what it asked for is being withdrawn. */
   closing: boolean
 }

@@ -10,6 +10,7 @@ import type { FrameHandler, GuestLink } from '../guest-link/guest-link.ts'
 import { FORWARD, HARMLESS_RELEASE, LOCAL, PLACEHOLDER, verdict } from '../permissions/filter.ts'
 import { type Counts, owns } from '../permissions/grants.ts'
 import {
+  NOT_GRANTED_AGAIN,
   NOT_OWNED,
   NOTHING_TO_RELEASE,
   OTHERS_VOTE,
@@ -34,10 +35,11 @@ import { Admission, MALFORMED, NOTHING_TO_SEND, WAITS } from './admission.ts'
 import { Answers } from './answers.ts'
 import type { Arbiter } from './arbiter.ts'
 import { MESSAGES } from './counters.ts'
-import { type GuestState, maxGuests } from './guest.ts'
+import { type GuestState, maxGuests, REFUSED, SERVED } from './guest.ts'
 import { OWN, OwnExchanges, type OwnHandler } from './own-exchanges.ts'
 import { Placeholders } from './placeholders.ts'
 import { answerAboutProtocol, NOT_OURS } from './protocol-answers.ts'
+import { Restoration } from './restoration.ts'
 import { conceal, showOwnView } from './rewrite.ts'
 import { Routing } from './routing.ts'
 import { WaitingList } from './waiting-list.ts'
@@ -67,6 +69,8 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
   readonly admission: Admission
   /** The way back: delayed responses and notifications. */
   readonly routing: Routing
+  /** Channels behind which the platform may have forgotten everything. */
+  readonly restoration: Restoration
   readonly rules: Rules
   readonly #counts: Counts
   readonly #arbiter: Arbiter
@@ -91,6 +95,9 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     this.own = new OwnExchanges(rules, arbiter, firmware, this, now)
     this.admission = new Admission(rules, arbiter, this.own)
     this.routing = new Routing(rules, parts.counts, arbiter, this.own, this.guests)
+    const { own, admission, routing, guests } = this
+    const released = (protocol: number, id: number): void => this.released(protocol, id)
+    this.restoration = new Restoration({ rules, arbiter, own, admission, routing, guests, released })
   }
 
   handle(transfer: Transfer, link: GuestLink): void {
@@ -120,7 +127,7 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
   }
 
   reconnected(channel: number): void {
-    this.routing.resubscribe(channel)
+    this.restoration.begin(channel)
   }
 
   /** The last answer to a guest's command is there; the command's own lies in `transfer`. */
@@ -198,6 +205,7 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     const judged = verdict(rules, this.#counts, guest.grants, guest.link.hasP2A, ints, transfer.length)
     switch (judged) {
       case FORWARD:
+        if (guest.standing !== SERVED) return this.#holdOff(transfer, guest)
         return rules.kind[at] === RESOURCE
           ? this.#aboutResource(transfer, guest, at)
           : this.#aboutProtocol(transfer, guest, at)
@@ -215,6 +223,12 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
       default:
         return this.#answers.refuse(transfer, guest, judged)
     }
+  }
+
+  /** What would go to a firmware that has not been told yet what it forgot, or that would not hear of it. */
+  #holdOff(transfer: Transfer, guest: GuestState): void {
+    if (guest.standing === REFUSED) return this.#answers.deny(transfer, guest, NOT_GRANTED_AGAIN)
+    this.#answers.busy(transfer, guest)
   }
 
   /** Keeps what the records will tell, before an answer is written over the command. */

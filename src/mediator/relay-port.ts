@@ -35,7 +35,18 @@ export type RelayCommand =
   | { readonly type: 'grants'; readonly slot: number; readonly grants: Grants }
   | { readonly type: 'host'; readonly host: Grants }
   | { readonly type: 'close'; readonly slot: number }
+  | { readonly type: 'restore'; readonly channel: number; readonly refused: readonly number[] }
   | { readonly type: 'facts' }
+
+/** What was asked for again on a channel whose platform may have forgotten it. */
+export interface RestoreReport {
+  /** Switched on because guests need it; switched off because nobody does. */
+  readonly votes: number
+  readonly releases: number
+  readonly subscriptions: number
+  /** What the firmware refused, a sentence each. */
+  readonly failed: readonly string[]
+}
 
 /** What the relay knows of the firmware-link before anything was asked. */
 export interface LinkFacts {
@@ -61,6 +72,11 @@ export interface RelayPort {
   host(host: Grants): Promise<void>
   /** Closes a guest's link, lets its messages under way end, withdraws what it asked for, frees the slot. */
   close(slot: number): Promise<void>
+  /**
+   * Asks again, on a channel that was lost, for what its guests asked for; from then on they are served, but for those in
+   * the slots `refused`, which are denied. Until then they are answered BUSY. FIRMWARE_SILENT: to be tried again.
+   */
+  restore(channel: number, refused: readonly number[]): Promise<RestoreReport>
   /** Stops the relay; twice is once. */
   stop(): Promise<void>
 }
@@ -87,6 +103,9 @@ export abstract class RelayCommands implements RelayPort {
   }
   async host(host: Grants): Promise<void> {
     await this.execute({ type: 'host', host })
+  }
+  restore(channel: number, refused: readonly number[]): Promise<RestoreReport> {
+    return this.execute({ type: 'restore', channel, refused }) as Promise<RestoreReport>
   }
   async close(slot: number): Promise<void> {
     await this.execute({ type: 'close', slot })

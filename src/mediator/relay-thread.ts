@@ -20,6 +20,7 @@ export type FromRelay =
   | { readonly failed: CarriedError }
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly error: CarriedError }
+  | { readonly reconnected: number }
   | { readonly log: { readonly level: 'info' | 'warn' | 'error'; readonly text: string } }
 
 export interface RelayThreadOptions {
@@ -27,6 +28,8 @@ export interface RelayThreadOptions {
   readonly program: URL
   readonly data: unknown
   readonly log: (level: 'info' | 'warn' | 'error', text: string) => void
+  /** The connection of a firmware channel is back after it was lost: see `RelayPort.restore`. */
+  readonly onReconnected: (channel: number) => void
   /** The relay is gone without having been asked to: the daemon must go too. */
   readonly onDeath: (error: Error) => void
 }
@@ -61,6 +64,7 @@ export class RelayThread extends RelayCommands {
       worker.on('message', (message: FromRelay) => {
         if ('ready' in message) resolve(message.ready.wakeFd)
         else if ('failed' in message) reject(restored(message.failed))
+        else if ('reconnected' in message) options.onReconnected(message.reconnected)
         else if ('log' in message) options.log(message.log.level, message.log.text)
         else {
           const { id } = message

@@ -32,6 +32,8 @@ export interface RelayParts {
   /** Memory of the audit ring and of the counters, for `maxGuests` slots. */
   readonly audit: SharedArrayBuffer
   readonly counters: SharedArrayBuffer
+  /** Told when the connection of a firmware channel is back: its guests wait for `restore`. */
+  readonly onReconnected?: (channel: number) => void
   /** How often silent firmware is looked for, in milliseconds. */
   readonly expireMs: number
 }
@@ -85,6 +87,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
   }
   reconnected(channel: number): void {
     this.#mediator.reconnected(channel)
+    this.#parts.onReconnected?.(channel)
   }
 
   /** One round of the reactor; waits up to `timeoutMs`. */
@@ -136,6 +139,9 @@ export class Relay implements FirmwareHandler, FrameHandler {
         this.#countHolders()
         this.#mediator.admission.releaseAbandoned()
         return this.#mediator.own.whenReleased(() => done(undefined))
+      case 'restore':
+        this.#refuseUnknown(command.channel)
+        return this.#mediator.restoration.restore(command.channel, command.refused, done)
       case 'close':
         return this.#close(command.slot, done)
     }
@@ -212,6 +218,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
       inFlight: new InFlight(),
       mailbox: new Mailbox(Math.max(opening.maxMessageBytes, maxMessageBytes)),
       session: this.#mediator.routing.session(),
+      standing: this.#mediator.restoration.standing(channel),
       closing: false,
     }
     this.#countHolders()
@@ -282,6 +289,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
         this.#firmware.expire(now)
         this.#mediator.own.expire(now)
         this.#mediator.routing.pump()
+        this.#mediator.restoration.pump()
         for (const [slot, link] of this.#links)
           countersOf(this.#parts.counters, slot)[CONNECTED] = link.occupied ? 1 : 0
       },

@@ -143,27 +143,44 @@ export class Routing {
     }
   }
 
-  /** Behind a channel there may be a platform that has forgotten who subscribed to what. */
-  resubscribe(channel: number): void {
+  /**
+   * Behind a channel there may be a platform that has forgotten who subscribed to what: it is told again, but for guests
+   * in the slots `refused`. `sent` is called for each command, `answered` with its status and what it was about.
+   */
+  resubscribe(
+    channel: number,
+    refused: ReadonlySet<number>,
+    witness: { readonly sent: () => void; readonly answered: (about: string, status: number) => void },
+  ): void {
     const told = new Set<number>()
     for (const guest of this.#guests) {
-      if (guest === undefined || guest.channel !== channel) continue
+      if (guest === undefined || guest.channel !== channel || refused.has(guest.slot)) continue
       for (const { command, id } of this.subscriptions.of(guest.slot)) {
         const key = command * 0x1_0000 + id
-        if (!told.has(key)) this.#tell(channel, command, id, 1)
+        if (told.has(key)) continue
         told.add(key)
+        witness.sent()
+        this.#tell(channel, command, id, 1, transfer =>
+          witness.answered(`${this.#rules.entries[command]?.name} ${id}`, transfer.ints[1] as number),
+        )
       }
     }
   }
 
-  #tell(channel: number, command: number, id: number, enable: number): void {
+  #tell(
+    channel: number,
+    command: number,
+    id: number,
+    enable: number,
+    answered: (transfer: Transfer) => void = nothing,
+  ): void {
     const rules = this.#rules
     const frame = new Uint8Array(4 + (rules.size[command] as number))
     const ints = new Int32Array(frame.buffer)
     ints[0] = header(command >>> 8, command & 0xff)
     ints[rules.resource[command] as number] = id
     ints[rules.enableWord[command] as number] = enable
-    this.#own.request(channel, frame, nothing)
+    this.#own.request(channel, frame, answered)
   }
 
   #guestOf(tag: number): GuestState | undefined {

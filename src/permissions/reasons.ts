@@ -19,6 +19,8 @@ export const HOST_HOLDS = 6
 export const NOTHING_TO_RELEASE = 7
 /** A state between on and off, of something that others share. */
 export const STATE_NOT_SHARED = 8
+/** The firmware was restarted, and did not grant again what the guest had. */
+export const NOT_GRANTED_AGAIN = 9
 
 /** The sentence for a reason; `{node}` and `{domain}` are filled in by whoever knows the device trees. */
 export const reasons: readonly string[] = [
@@ -31,4 +33,5 @@ export const reasons: readonly string[] = [
   'the host uses it: {node}',
   'not granted, and nothing to release: {node}',
   'shared, so only on and off can be asked of it: {node}',
+  'the firmware was restarted and did not grant it again: {node}',
 ]

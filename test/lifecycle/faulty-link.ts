@@ -31,7 +31,7 @@ export class FaultyLink implements FirmwareLink {
   /** While true, commands wait. */
   held = false
   readonly #waiting: [number, Transfer][] = []
-  readonly #platform: Platform
+  #platform: Platform
   #handler: FirmwareHandler | undefined
 
   constructor(platform: Platform) {
@@ -41,6 +41,12 @@ export class FaultyLink implements FirmwareLink {
 
   open(handler: FirmwareHandler): void {
     this.#handler = handler
+  }
+
+  /** Another platform stands behind every channel; `channels` are told to be back, in this order. */
+  restart(platform: Platform, channels: readonly number[]): void {
+    this.#platform = platform
+    for (const channel of channels) this.#handler?.reconnected?.(channel)
   }
 
   send(channel: number, transfer: Transfer): boolean {

@@ -131,7 +131,7 @@ export interface SiteOptions {
 
 export class Site {
   readonly directory: string
-  readonly platform: Platform
+  platform: Platform
   readonly link: FaultyLink
   readonly lifecycle: Lifecycle
   readonly firmware: Firmware
@@ -203,6 +203,7 @@ export class Site {
       audit: ring,
       counters,
       expireMs: 10,
+      onReconnected: channel => site?.lifecycle?.firmwareReturned(channel),
     })
     const made = new Site({ directory, platform, link, relay, reactor })
     site = made
@@ -293,6 +294,12 @@ export class Site {
     const site = await Site.start({ directory: this.directory, platform: this.platform, ...options })
     onTestFinished(() => site.destroy())
     return site
+  }
+
+  /** The platform is killed and started again, with what it may have become; all channels are back, or these. */
+  restartFirmware(channels?: readonly number[], edit: (text: string) => string = text => text): void {
+    this.platform = new Platform(configOf(edit(platformText)))
+    this.link.restart(this.platform, channels ?? Array.from({ length: this.link.channels }, (_, i) => i))
   }
 
   destroy(): void {

@@ -124,12 +124,15 @@ describe('notifications', () => {
     a.status(RESET_NOTIFY, 2, 1)
     machine.tapped = []
     machine.relay.reconnected(1)
+    expect(machine.tapped).toEqual([]) // not before their guests are granted again
+    machine.execute({ type: 'restore', channel: 1, refused: [] })
     expect(machine.tapped.map(({ words }) => words.slice(1))).toEqual([
       [2, 1],
       [2, 1],
     ])
     expect(onChannel(machine, 1, RESET_NOTIFY)).toBe(1)
     machine.relay.reconnected(2)
+    machine.execute({ type: 'restore', channel: 2, refused: [] })
     expect(machine.tapped).toHaveLength(2)
   })
 
