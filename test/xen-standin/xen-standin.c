@@ -26,7 +26,6 @@
 
 enum { DOMAINS = 16, VCPUS = 12, PAGES = 512, FRAMES = 64, HANDLES = 64, PORTS = 64, PAGE = 4096 };
 enum { SLOTS = 8, RING_HEADER = 64, RING_ENTRY = 400, VM_EVENT_VERSION = 7 };
-enum { MAX_SMC_PC_STEP = 4 };
 
 typedef struct { /* vcpu_guest_context on arm64: public/arch-arm.h */
   uint32_t flags, pad;
@@ -670,7 +669,7 @@ int standin_smc(uint32_t domid, uint32_t vcpu, uint64_t *x) {
       unlock();
       return 0;
     }
-    if (d->requests - d->responses < SLOTS + VCPUS) {
+    if ((int32_t)(d->requests - d->responses) < SLOTS) {
       uint8_t *ring = map_page(d->ring_page);
       uint32_t *entry = (uint32_t *)(ring + RING_HEADER + (d->requests % SLOTS) * RING_ENTRY);
       memset(entry, 0, RING_ENTRY);

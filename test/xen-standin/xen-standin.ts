@@ -90,10 +90,11 @@ export class XenStandin {
     return new XenStandin(path)
   }
 
+  #uuids = 1
   /** A paused domain, as `xl create -p` leaves it; with a tree, x0 of vCPU 0 points to it. */
   create(
     domid: number,
-    { vcpus = 1, uuid = domid, tree }: { vcpus?: number; uuid?: number; tree?: Uint8Array } = {},
+    { vcpus = 1, uuid = this.#uuids++, tree }: { vcpus?: number; uuid?: number; tree?: Uint8Array } = {},
   ): void {
     if (this.#call('standin_create', domid, vcpus, uuid) !== 0) throw new Error('no more domains')
     if (tree === undefined) return
