@@ -18,6 +18,8 @@ export const errorCodes = [
   'FIRMWARE_SILENT', // no answer within the deadline
   'FIRMWARE_REFUSED', // answered with an error status
   'FIRMWARE_MALFORMED', // answered with something that is not the answer
+  'XENSTORE_REFUSED', // the daemon's word for it stands in the text
+  'XENSTORE_UNREACHABLE', // no daemon, or none that answers
   'SOCKET_PATH', // too long, in use, or not ours
   'DAEMON_RUNNING',
   'DAEMON_UNREACHABLE',
