@@ -11,6 +11,8 @@ import { Skip } from './report.ts'
 export interface Tree {
   /** The folder's name in the cache. */
   readonly name: string
+  /** The Debian release it is of; `release` if not said. */
+  readonly release?: string
   /** Architecture of what `packages` need; the machine's own if not said. `NAME:arm64` asks for another one. */
   readonly architecture?: string
   /** Packages that come with all they depend on, the C library included. */
@@ -21,7 +23,7 @@ export interface Tree {
   readonly links?: Readonly<Record<string, string>>
 }
 
-/** The release that everything is taken from: it has QEMU 10, Xen 4.20 and Linux 6.12. */
+/** The release that all is taken from where no other is named: it has QEMU 10, Xen 4.20 and Linux 6.12. */
 export const release = 'trixie'
 
 /** The machine's architecture in Debian's words. */
@@ -39,7 +41,7 @@ async function mirror(): Promise<string> {
   return found
 }
 
-let prepared: Promise<Apt> | undefined
+const prepared = new Map<string, Promise<Apt>>()
 
 /** An apt of its own: no package counts as installed, both architectures are known. */
 class Apt {
@@ -50,7 +52,7 @@ class Apt {
   }
 
   /** Reads the release's package lists. */
-  static async prepare(directory: string): Promise<Apt> {
+  static async prepare(directory: string, of: string): Promise<Apt> {
     const at = (name: string): string => join(directory, name)
     for (const name of ['lists/partial', 'cache/archives/partial', 'state'])
       mkdirSync(at(name), { recursive: true })
@@ -58,7 +60,7 @@ class Apt {
     const architectures = [...new Set([machine, 'arm64'])]
     writeFileSync(
       at('sources.list'),
-      `deb [arch=${architectures} signed-by=${keyring}] ${await mirror()} ${release} main\n`,
+      `deb [arch=${architectures} signed-by=${keyring}] ${await mirror()} ${of} main\n`,
     )
     const settings = {
       'Dir::Etc::sourcelist': at('sources.list'),
@@ -101,14 +103,15 @@ class Apt {
   }
 }
 
-/** The private apt of this run. */
-export function apt(): Promise<Apt> {
-  if (prepared === undefined) {
-    const directory = mkdtempSync(join(tmpdir(), 'scmi-mediator-apt-'))
-    process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
-    prepared = Apt.prepare(directory)
-  }
-  return prepared
+/** The private apt of this run for a release. */
+export function apt(of = release): Promise<Apt> {
+  const ready = prepared.get(of)
+  if (ready !== undefined) return ready
+  const directory = mkdtempSync(join(tmpdir(), 'scmi-mediator-apt-'))
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
+  const made = Apt.prepare(directory, of)
+  prepared.set(of, made)
+  return made
 }
 
 /** What is left out of a tree: nobody reads it there. */
@@ -116,10 +119,10 @@ const left = ['doc', 'locale', 'man', 'info', 'lintian', 'bug'].map(name => `--e
 
 /** The tree, downloaded and unpacked where it is not there yet. Its path. */
 export function unpacked(tree: Tree): Promise<string> {
-  return once(tree.name, [release, tree], async directory => {
+  return once(tree.name, [tree.release ?? release, tree], async directory => {
     const packages = `${directory}-packages`
     try {
-      await (await apt()).fetch(packages, tree)
+      await (await apt(tree.release)).fetch(packages, tree)
       layOut(directory)
       for (const name of readdirSync(packages).filter(name => name.endsWith('.deb')))
         await run('sh', [

@@ -115,13 +115,10 @@ export class StoreDaemon {
 
   /** The release's own dynamic loader: the machine's C library may be older or newer. */
   #loader(): string {
-    return join(this.#libraries(), readdirSync(this.#libraries()).find(name => name.startsWith('ld-linux')) ?? '')
-  }
-
-  #libraries(): string {
-    const lib = join(this.#bench.tree, 'usr/lib')
-    const found = readdirSync(lib).find(name => name.endsWith('-linux-gnu'))
-    return join(lib, found ?? '')
+    return join(
+      libraries(this.#bench.tree),
+      readdirSync(libraries(this.#bench.tree)).find(name => name.startsWith('ld-linux')) ?? '',
+    )
   }
 
   #arguments(): string[] {
@@ -132,7 +129,7 @@ export class StoreDaemon {
       '--preload',
       shim,
       '--library-path',
-      `${this.#libraries()}:${join(xen, 'lib')}`,
+      `${libraries(this.#bench.tree)}:${join(xen, 'lib')}`,
       join(xen, 'bin', kind.program),
     ]
     return kind.program === 'xenstored'
@@ -156,4 +153,10 @@ export class StoreDaemon {
       [...lines, ...Object.entries(own).map(([key, value]) => `${key} = ${value}`), ''].join('\n'),
     )
   }
+}
+
+/** Where a tree keeps its libraries, whatever the architecture. */
+export function libraries(tree: string): string {
+  const lib = join(tree, 'usr/lib')
+  return join(lib, readdirSync(lib).find(name => name.endsWith('-linux-gnu')) ?? '')
 }

@@ -12,6 +12,7 @@
  * Build: cc -shared -fPIC -O2 -o shim.so shim.c -ldl
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -93,7 +94,26 @@ int unlink(const char *path)
     return unlinkat(AT_FDCWD, moved(path, to, sizeof to), 0);
 }
 
-/* OCaml's plugins are named by absolute path. */
+int stat(const char *path, struct stat *to)
+{
+    char own[512];
+    return fstatat(AT_FDCWD, moved(path, own, sizeof own), to, 0);
+}
+int stat64(const char *path, struct stat64 *to)
+{
+    char own[512];
+    return fstatat64(AT_FDCWD, moved(path, own, sizeof own), to, 0);
+}
+
+/* OCaml's plugins are looked for in a folder and loaded by absolute path. */
+DIR *opendir(const char *path)
+{
+    static DIR *(*next)(const char *);
+    char to[512];
+    if (next == NULL)
+        next = (DIR *(*)(const char *))dlsym(RTLD_NEXT, "opendir");
+    return next(moved(path, to, sizeof to));
+}
 void *dlopen(const char *path, int flags)
 {
     static void *(*next)(const char *, int);
