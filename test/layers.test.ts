@@ -7,11 +7,11 @@ import { beforeAll, expect, test } from 'vitest'
 
 const layers = [
   ['scmi', 'native', 'config'],
-  ['dt', 'platform', 'framing'],
+  ['dt', 'platform', 'framing', 'xenstore'],
   ['agents', 'permissions', 'guest-link', 'firmware-link', 'audit'],
   ['mediator'],
   ['lifecycle'],
-  ['control', 'cli', 'guest', 'platform-server'],
+  ['control', 'cli', 'guest', 'platform-server', 'toolstack'],
   ['demo'],
 ] as const
 const height = (folder: string): number =>

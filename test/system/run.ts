@@ -3,7 +3,9 @@
 import { Report, type SystemTest } from './lib/report.ts'
 
 /** Every system test by name. The longer ones are run only when they are named. */
-const tests: Readonly<Record<string, { load(): Promise<SystemTest>; byName?: true }>> = {}
+const tests: Readonly<Record<string, { load(): Promise<SystemTest>; byName?: true }>> = {
+  xenstore: { load: async () => (await import('./xenstore/test.ts')).test },
+}
 
 async function main(names: readonly string[]): Promise<number> {
   const unknown = names.filter(name => tests[name] === undefined)
