@@ -70,7 +70,7 @@ export async function startDaemon(
   const counters = createCounters(maxGuests)
   const data: RelayData = {
     firmware: config.firmware,
-    maxMessageBytes: config.guests.maxMessageBytes,
+    guests: config.guests,
     audit: ring,
     counters,
   }

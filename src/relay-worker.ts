@@ -8,6 +8,7 @@ import { StreamSocketLink } from './firmware-link/stream-socket/stream-socket.ts
 import type { FrameHandler, GuestLink } from './guest-link/guest-link.ts'
 import { MessageSocketLink } from './guest-link/message-socket/message-socket.ts'
 import { TrapSocketLink } from './guest-link/trap-socket/trap-socket.ts'
+import { VhostUserLink } from './guest-link/vhost-user/vhost-user.ts'
 import { Relay } from './mediator/relay.ts'
 import type { GuestOpening } from './mediator/relay-port.ts'
 import { carried, type FromRelay, type ToRelay } from './mediator/relay-thread.ts'
@@ -18,14 +19,15 @@ import { Platform } from './platform/platform.ts'
 /** What the main thread starts this program with. */
 export interface RelayData {
   readonly firmware: ScmidConfig['firmware']
-  readonly maxMessageBytes: number
+  readonly guests: ScmidConfig['guests']
   readonly audit: SharedArrayBuffer
   readonly counters: SharedArrayBuffer
 }
 
 const port = parentPort
 if (port === null) throw new Error('relay-worker runs as a worker thread of scmid')
-const { firmware, maxMessageBytes, audit, counters } = workerData as RelayData
+const { firmware, guests, audit, counters } = workerData as RelayData
+const { maxMessageBytes } = guests
 
 const say = (message: FromRelay): void => port.postMessage(message)
 const log = (level: 'info' | 'warn' | 'error', text: string): void => say({ log: { level, text } })
@@ -48,6 +50,11 @@ function makeLink(guest: GuestOpening, handler: FrameHandler): GuestLink {
       return new TrapSocketLink({ ...options, smcId: link.smcId ?? guest.smcId }, parts)
     case 'message-socket':
       return new MessageSocketLink(options, parts)
+    case 'vhost-user':
+      return new VhostUserLink(
+        { ...options, role: link.role, access: link, unsealed: guests.unsealedMemory },
+        parts,
+      )
   }
 }
 

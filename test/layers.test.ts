@@ -7,7 +7,7 @@ import { beforeAll, expect, test } from 'vitest'
 
 const layers = [
   ['scmi', 'native', 'config'],
-  ['dt', 'platform', 'framing', 'xenstore'],
+  ['dt', 'virtio', 'platform', 'framing', 'xenstore'],
   ['agents', 'permissions', 'guest-link', 'firmware-link', 'audit'],
   ['mediator'],
   ['lifecycle'],

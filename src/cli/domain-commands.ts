@@ -1,6 +1,7 @@
 // Commands that change what domains hold: domain-add, domain-remove, device-attach, device-detach.
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { modePattern, socketMode, socketOwner } from '../config/accounts.ts'
 import { checkSocketPath } from '../config/paths.ts'
 import { readDeviceTree } from '../dt/fdt.ts'
 import { maxBlobBytes } from '../dt/fdt-header.ts'
@@ -16,17 +17,28 @@ interface AddOptions {
   readonly trapSocket?: string
   readonly smcId?: number
   readonly messageSocket?: string
+  readonly vhostUser?: string
+  readonly vhostUserClient?: string
+  readonly socketMode?: number
+  readonly socketOwner?: { uid?: number; gid?: number }
+}
+
+function parseMode(text: string): number {
+  if (!new RegExp(modePattern).test(text))
+    throw new UsageError(`--socket-mode: expected three octal digits, not ${text}`)
+  return socketMode(text)
 }
 
 export const domainAdd: CommandSpec<AddOptions> = {
   name: 'domain-add',
   args: '<NAME>',
   usage:
-    '<NAME> --dtb FILE [--domid N] [--agent-id N] (--trap-socket PATH [--smc-id ID] | --message-socket PATH)',
+    '<NAME> --dtb FILE [--domid N] [--agent-id N] (--trap-socket PATH [--smc-id ID] | --message-socket PATH | --vhost-user PATH [--socket-mode MODE] [--socket-owner USER:GROUP] | --vhost-user-client PATH)',
   summary: 'Add a domain: give it an agent id and the devices of its partial device tree.',
   details: [
     'The tree is the one that xl passes to the guest as device_tree=. What it passes through is granted as a whole or not at all.',
     'The daemon makes the socket and listens there: the hypervisor side of the guest connects to it. A relative path is taken from the current directory.',
+    'With --vhost-user-client the VMM makes the socket and listens (QEMU: -chardev socket,server=on), and the daemon connects: such a guest goes on when the daemon is started again.',
   ],
   examples: [
     [
@@ -36,6 +48,10 @@ export const domainAdd: CommandSpec<AddOptions> = {
     [
       'scmictl -N domain-add guest-a --dtb guest-a.dtb --message-socket a.sock',
       'Only show what would be granted.',
+    ],
+    [
+      'scmictl domain-add guest-a --dtb guest-a.dtb --vhost-user /run/scmid/guest-a.sock --socket-mode 0660 --socket-owner :kvm',
+      'Serve the virtio SCMI device of a QEMU guest, whose process runs in group kvm.',
     ],
   ],
   options: [
@@ -53,6 +69,20 @@ export const domainAdd: CommandSpec<AddOptions> = {
       parse: integer(1, 0xffffffff),
     },
     { flags: '--message-socket <path>', summary: 'Where its frames come from, without shared memory.' },
+    {
+      flags: '--vhost-user <path>',
+      summary: 'Where its VMM connects, to have its virtio SCMI device served.',
+    },
+    {
+      flags: '--vhost-user-client <path>',
+      summary: 'Where its VMM listens, to have its virtio SCMI device served.',
+    },
+    { flags: '--socket-mode <mode>', summary: 'Who may connect, as of chmod; else 0600.', parse: parseMode },
+    {
+      flags: '--socket-owner <user:group>',
+      summary: 'Whose the socket is, by name or number; either part may be left out.',
+      parse: text => socketOwner(text),
+    },
   ],
   modifies: true,
   daemon: 'yes',
@@ -72,18 +102,47 @@ export const domainAdd: CommandSpec<AddOptions> = {
   },
 }
 
-function linkOf({ trapSocket, messageSocket, smcId }: AddOptions): GuestLinkSpec {
-  if ((trapSocket === undefined) === (messageSocket === undefined))
+/** Options that say where a guest comes from, and what goes with one of them alone. */
+const linkFlags = {
+  trapSocket: '--trap-socket',
+  messageSocket: '--message-socket',
+  vhostUser: '--vhost-user',
+  vhostUserClient: '--vhost-user-client',
+} as const
+const companions = [
+  ['smcId', '--smc-id', 'trapSocket'],
+  ['socketMode', '--socket-mode', 'vhostUser'],
+  ['socketOwner', '--socket-owner', 'vhostUser'],
+] as const
+
+function linkOf(options: AddOptions): GuestLinkSpec {
+  const keys = Object.keys(linkFlags) as (keyof typeof linkFlags)[]
+  const [key, second] = keys.filter(each => options[each] !== undefined)
+  if (key === undefined || second !== undefined)
     throw new UsageError(
-      `'scmictl domain-add' requires ${trapSocket === undefined ? 'a link' : 'one link'}: --trap-socket PATH or --message-socket PATH.`,
+      `'scmictl domain-add' requires ${key === undefined ? 'a link' : 'one link'}: ${keys.map(each => `${linkFlags[each]} PATH`).join(', ')}.`,
     )
-  if (trapSocket === undefined) {
-    if (smcId !== undefined)
-      throw new UsageError("'scmictl domain-add' --smc-id: goes with --trap-socket only.")
-    return { kind: 'message-socket', path: checkSocketPath(resolve(messageSocket ?? '')) }
+  for (const [option, flag, owner] of companions)
+    if (options[option] !== undefined && key !== owner)
+      throw new UsageError(`'scmictl domain-add' ${flag}: goes with ${linkFlags[owner]} only.`)
+  const path = checkSocketPath(resolve(options[key] ?? ''))
+  const { smcId, socketMode, socketOwner: owner } = options
+  switch (key) {
+    case 'trapSocket':
+      return { kind: 'trap-socket', path, ...(smcId === undefined ? {} : { smcId }) }
+    case 'messageSocket':
+      return { kind: 'message-socket', path }
+    case 'vhostUser':
+      return {
+        kind: 'vhost-user',
+        path,
+        role: 'server',
+        ...(socketMode === undefined ? {} : { mode: socketMode }),
+        ...owner,
+      }
+    case 'vhostUserClient':
+      return { kind: 'vhost-user', path, role: 'client' }
   }
-  const path = checkSocketPath(resolve(trapSocket))
-  return { kind: 'trap-socket', path, ...(smcId === undefined ? {} : { smcId }) }
 }
 
 /** The blob, read as a tree once here, so that what is wrong with it is told with the name of the file. */

@@ -1,5 +1,6 @@
 // What the daemon's configuration file may say: its schema with the defaults. No reading, no checks across properties.
 import { type Static, Type } from 'typebox'
+import { modePattern } from './accounts.ts'
 import { domainName } from './names.ts'
 
 const closed = { additionalProperties: false } as const
@@ -14,6 +15,12 @@ export const AgentId = Type.Integer({ minimum: 1, maximum: 0xfffffffe })
 export const Domid = Type.Integer({ minimum: 0, maximum: 0x7fef })
 /** The function id of an SMC. */
 export const SmcId = Type.Integer({ minimum: 1, maximum: 0xffffffff })
+const SocketModeText = Type.String({ pattern: modePattern, description: 'three octal digits in quotes' })
+const SocketOwnerText = Type.String({
+  minLength: 1,
+  maxLength: 255,
+  description: 'USER, USER:GROUP or :GROUP',
+})
 
 const Channel = Type.Integer({ minimum: 0, maximum: 0xffff })
 const areas = {
@@ -62,6 +69,7 @@ export const ScmidSchema = Type.Object(
       {
         maxMessageBytes: Type.Integer({ minimum: 32, maximum: 4096, default: 128 }),
         smcId: Type.Integer({ minimum: 1, maximum: 0xffffffff, default: 0x82000002 }),
+        unsealedMemory: Type.Enum(['copy', 'refuse'], { default: 'copy' }),
       },
       { ...closed, default: {} },
     ),
@@ -97,6 +105,17 @@ export const ScmidSchema = Type.Object(
           agentId: Type.Optional(AgentId),
           trapSocket: Type.Optional(path('the path of a socket')),
           messageSocket: Type.Optional(path('the path of a socket')),
+          vhostUser: Type.Optional(
+            Type.Object(
+              {
+                path: path(socketPath),
+                role: Type.Enum(['server', 'client'], { default: 'server' }),
+                mode: Type.Optional(SocketModeText),
+                owner: Type.Optional(SocketOwnerText),
+              },
+              closed,
+            ),
+          ),
           smcId: Type.Optional(SmcId),
         },
         closed,

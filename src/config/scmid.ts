@@ -1,6 +1,7 @@
 // The daemon's configuration: read, checked across properties, paths made absolute. It opens no other file.
 import { dirname, resolve } from 'node:path'
-import { MediatorError } from '../errors.ts'
+import { errorText, MediatorError } from '../errors.ts'
+import { socketMode, socketOwner, type WrittenAccess } from './accounts.ts'
 import { type ConfiguredFirmware, firmwareProblems, identityProblems, resolvedFirmware } from './firmware.ts'
 import { type DirectoryOverrides, maxSocketPathBytes } from './paths.ts'
 import { ScmidSchema, type WrittenConfig } from './scmid-schema.ts'
@@ -10,6 +11,11 @@ import { type Problem, readYamlFile } from './yaml-file.ts'
 export type ConfiguredLink =
   | { readonly kind: 'trap-socket'; readonly path: string; readonly smcId?: number }
   | { readonly kind: 'message-socket'; readonly path: string }
+  | ({
+      readonly kind: 'vhost-user'
+      readonly path: string
+      readonly role: 'server' | 'client'
+    } & WrittenAccess)
 
 /** A domain to add at start. */
 export interface ConfiguredDomain {
@@ -33,6 +39,8 @@ export interface ScmidConfig {
     readonly maxMessageBytes: number
     /** Function id that trap-socket guests call, unless their domain says otherwise. */
     readonly smcId: number
+    /** What becomes of a vhost-user guest's memory that is not sealed against shrinking. */
+    readonly unsealedMemory: 'copy' | 'refuse'
   }
   readonly audit: {
     /** Whether queries that were allowed are recorded too. */
@@ -80,12 +88,37 @@ function resolved(
   domain: WrittenConfig['domains'][number],
   absolute: (name: string) => string,
 ): ConfiguredDomain {
-  const { trapSocket, messageSocket, smcId, dtb, ...rest } = domain
-  const link: ConfiguredLink =
-    trapSocket === undefined
-      ? { kind: 'message-socket', path: absolute(messageSocket ?? '') }
-      : { kind: 'trap-socket', path: absolute(trapSocket), ...(smcId === undefined ? {} : { smcId }) }
-  return { ...rest, dtb: absolute(dtb), link }
+  const { trapSocket, messageSocket, vhostUser, smcId, dtb, ...rest } = domain
+  return { ...rest, dtb: absolute(dtb), link: linkOf(domain, absolute) }
+}
+
+function linkOf(
+  { trapSocket, messageSocket, vhostUser, smcId }: WrittenConfig['domains'][number],
+  absolute: (name: string) => string,
+): ConfiguredLink {
+  if (trapSocket !== undefined)
+    return { kind: 'trap-socket', path: absolute(trapSocket), ...(smcId === undefined ? {} : { smcId }) }
+  if (vhostUser === undefined) return { kind: 'message-socket', path: absolute(messageSocket ?? '') }
+  const { path, role, mode, owner } = vhostUser
+  return {
+    kind: 'vhost-user',
+    path: absolute(path),
+    role,
+    ...(mode === undefined ? {} : { mode: socketMode(mode) }),
+    ...(owner === undefined ? {} : socketOwner(owner)),
+  }
+}
+
+/** The keys of which a domain has one. */
+const linkKeys = ['trapSocket', 'messageSocket', 'vhostUser'] as const
+
+function ownerProblems(owner: string, path: (string | number)[]): Problem[] {
+  try {
+    socketOwner(owner)
+    return []
+  } catch (error) {
+    return [{ path, text: errorText(error) }]
+  }
 }
 
 function domainProblems({ domains, firmware }: WrittenConfig, absolute: (name: string) => string): Problem[] {
@@ -93,18 +126,23 @@ function domainProblems({ domains, firmware }: WrittenConfig, absolute: (name: s
   const once = { name: new Set(), domid: new Set(), agentId: new Set(), socket: new Set() }
   for (const [i, domain] of domains.entries()) {
     const at = ['domains', i]
-    const { name, domid, agentId, trapSocket, messageSocket, smcId } = domain
-    if (trapSocket !== undefined && messageSocket !== undefined)
+    const { name, domid, agentId, trapSocket, smcId } = domain
+    const [linkKey = 'messageSocket', second] = linkKeys.filter(key => domain[key] !== undefined)
+    if (second !== undefined)
+      problems.push({ path: [...at, second], text: `a domain has one link, and ${linkKey} is there too` })
+    const { vhostUser } = domain
+    const socket = vhostUser?.path ?? trapSocket ?? domain.messageSocket
+    if (socket === undefined)
+      problems.push({ path: at, text: 'has no link; expected trapSocket, messageSocket or vhostUser' })
+    if (vhostUser?.role === 'client' && (vhostUser.mode ?? vhostUser.owner) !== undefined)
       problems.push({
-        path: [...at, 'messageSocket'],
-        text: 'a domain has one link, and trapSocket is there too',
+        path: [...at, 'vhostUser', vhostUser.mode === undefined ? 'owner' : 'mode'],
+        text: "goes with role: server; the socket is the front end's",
       })
-    if (trapSocket === undefined && messageSocket === undefined)
-      problems.push({ path: at, text: 'has no link; expected trapSocket or messageSocket' })
+    if (vhostUser?.owner !== undefined)
+      problems.push(...ownerProblems(vhostUser.owner, [...at, 'vhostUser', 'owner']))
     if (trapSocket === undefined && smcId !== undefined)
       problems.push({ path: [...at, 'smcId'], text: 'goes with trapSocket; no other link has one' })
-    const linkKey = trapSocket === undefined ? 'messageSocket' : 'trapSocket'
-    const socket = trapSocket ?? messageSocket
     const bytes = socket === undefined ? 0 : Buffer.byteLength(absolute(socket))
     if (bytes > maxSocketPathBytes)
       problems.push({

@@ -5,9 +5,10 @@ import { findFaults, propertyPath } from '../config/schema-text.ts'
 import { AgentId, DomainName, Domid, SmcId } from '../config/scmid-schema.ts'
 import { maxBlobBytes } from '../dt/fdt-header.ts'
 import { MediatorError } from '../errors.ts'
-import type { Daemon, DomainSpec } from '../lifecycle/views.ts'
+import type { Daemon, DomainSpec, GuestLinkSpec } from '../lifecycle/views.ts'
 
 const closed = { additionalProperties: false } as const
+const AccountId = Type.Integer({ minimum: 0, maximum: 0xfffffffe })
 const Path = Type.String({ minLength: 1, maxLength: 4095, description: 'a path' })
 
 /** Largest body in bytes: a device tree blob in base64, and room for the rest. */
@@ -29,9 +30,13 @@ const AddDomain = Type.Object(
     agentId: Type.Optional(AgentId),
     link: Type.Object(
       {
-        kind: Type.Enum(['trap-socket', 'message-socket']),
+        kind: Type.Enum(['trap-socket', 'message-socket', 'vhost-user']),
         path: Path,
         smcId: Type.Optional(SmcId),
+        role: Type.Optional(Type.Enum(['server', 'client'])),
+        mode: Type.Optional(Type.Integer({ minimum: 0, maximum: 0o777 })),
+        uid: Type.Optional(AccountId),
+        gid: Type.Optional(AccountId),
       },
       closed,
     ),
@@ -107,15 +112,34 @@ export function addRoutes(app: FastifyInstance, daemon: Daemon): void {
 }
 
 function domainSpec({ dtb, link, ...rest }: Static<typeof AddDomain>): DomainSpec {
-  const { kind, path, smcId } = link
-  if (kind === 'message-socket') {
-    if (smcId !== undefined)
-      throw new MediatorError('REQUEST_INVALID', 'link.smcId: goes with trap-socket; no other link has one', {
-        path: 'link.smcId',
+  return { ...rest, dtb: blob(dtb), link: linkSpec(link) }
+}
+
+/** Which properties go with one kind of link alone. */
+const linkOf = {
+  smcId: 'trap-socket',
+  role: 'vhost-user',
+  mode: 'vhost-user',
+  uid: 'vhost-user',
+  gid: 'vhost-user',
+} as const
+
+function linkSpec(link: Static<typeof AddDomain>['link']): GuestLinkSpec {
+  const { kind, path, role = 'server', ...rest } = link
+  for (const [key, owner] of Object.entries(linkOf)) {
+    if (key in link && kind !== owner)
+      throw new MediatorError('REQUEST_INVALID', `link.${key}: goes with ${owner}; no other link has one`, {
+        path: `link.${key}`,
       })
-    return { ...rest, dtb: blob(dtb), link: { kind, path } }
   }
-  return { ...rest, dtb: blob(dtb), link: { kind, path, ...(smcId === undefined ? {} : { smcId }) } }
+  switch (kind) {
+    case 'message-socket':
+      return { kind, path }
+    case 'trap-socket':
+      return { kind, path, ...rest } as GuestLinkSpec
+    case 'vhost-user':
+      return { kind, path, role, ...rest } as GuestLinkSpec
+  }
 }
 
 /** Node decodes whatever it gets; what does not encode back to the same was no base64. */

@@ -13,12 +13,24 @@ export interface FrameHandler {
    * negotiated and awaits is void. Called before its first command, the very first time too.
    */
   restarted?(link: GuestLink): void
+  /** The guest behind `link` may have made room for what waits to go to it. */
+  room?(link: GuestLink): void
 }
 
 /** What is asked of a guest-link: which kind, and where. */
 export type GuestLinkSpec =
   | { readonly kind: 'trap-socket'; readonly path: string; readonly smcId?: number }
   | { readonly kind: 'message-socket'; readonly path: string }
+  | {
+      readonly kind: 'vhost-user'
+      readonly path: string
+      /** Whether the daemon listens at `path`, or the front end does. */
+      readonly role: 'server' | 'client'
+      /** Permission bits, owner and group of the socket file, where the daemon listens. */
+      readonly mode?: number
+      readonly uid?: number
+      readonly gid?: number
+    }
 
 /** One guest's way in and out, on the relay thread. */
 export interface GuestLink {

@@ -4,7 +4,7 @@ import { accept4, close } from '../native/libc.ts'
 import { EAGAIN, ECONNABORTED, EPOLLIN, errnoName, SOCK_CLOEXEC, SOCK_NONBLOCK } from '../native/linux.ts'
 import type { Reactor, Source } from '../native/reactor.ts'
 import type { Timer } from '../native/timer.ts'
-import { listenUnix, type SocketKind } from '../native/unix-socket.ts'
+import { listenUnix, type SocketAccess, type SocketKind } from '../native/unix-socket.ts'
 import type { LinkCounters } from './link-parts.ts'
 import type { LogShare } from './log-share.ts'
 
@@ -41,13 +41,14 @@ export class SocketDoor implements Source {
     host: Host,
     counters: LinkCounters,
     log: LogShare,
+    access: SocketAccess = {},
   ) {
     this.#path = path
     this.#reactor = reactor
     this.#host = host
     this.#counters = counters
     this.#log = log
-    this.#fd = listenUnix(path, kind)
+    this.#fd = listenUnix(path, kind, access)
     this.#inode = lstatSync(path).ino
     this.#rest = reactor.timer({ expired: () => reactor.modify(this.#fd, EPOLLIN) })
     reactor.add(this.#fd, EPOLLIN, this)

@@ -15,6 +15,14 @@ const link = Type.Union([
     smcId: Type.Optional(Type.Integer()),
   }),
   Type.Object({ kind: Type.Literal('message-socket'), path: Type.String() }),
+  Type.Object({
+    kind: Type.Literal('vhost-user'),
+    path: Type.String(),
+    role: Type.Union([Type.Literal('server'), Type.Literal('client')]),
+    mode: Type.Optional(Type.Integer()),
+    uid: Type.Optional(Type.Integer()),
+    gid: Type.Optional(Type.Integer()),
+  }),
 ])
 
 const JournalFile = Type.Object({

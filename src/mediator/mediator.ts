@@ -188,6 +188,14 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     }
   }
 
+  /** What waits to go to the guest behind `link` is tried again. */
+  room(link: GuestLink): void {
+    for (let slot = 0; slot < maxGuests; slot++) {
+      const guest = this.guests[slot]
+      if (guest?.link === link && !guest.closing) guest.mailbox.pump(link)
+    }
+  }
+
   /** Ends requests of a guest that wait for a resource, answered BUSY to whoever still listens. */
   forget(guest: GuestState): void {
     for (;;) {

@@ -76,6 +76,9 @@ export class Relay implements FirmwareHandler, FrameHandler {
   restarted(link: GuestLink): void {
     this.#mediator.restarted(link)
   }
+  room(link: GuestLink): void {
+    this.#mediator.room(link)
+  }
   complete(transfer: Transfer): void {
     this.#mediator.complete(transfer)
   }

@@ -5,7 +5,7 @@
 // shrinks under a mapping raises; F_SEAL_SHRINK rules it out, and the size is checked after the seal.
 import { fstatSync } from 'node:fs'
 import { MediatorError } from '../errors.ts'
-import { fcntl, mmap, viewMemory } from './libc.ts'
+import { fcntl, mmap, munmap, viewMemory } from './libc.ts'
 import {
   errnoName,
   F_GET_SEALS,
@@ -20,6 +20,7 @@ import {
 } from './linux.ts'
 
 const pageBytes = 4096
+const hugePageBytes = 2 ** 21
 /** koffi.view on Node 20 ends the process above 4 GiB; map larger memory as several windows. */
 const windowBytesLimit = 2 ** 32
 const access = PROT_READ | PROT_WRITE
@@ -108,9 +109,15 @@ export class MappedMemory {
   }
 }
 
+/** Addresses for a window; those of 2 MiB and more are aligned to their size, so that huge pages can be put there. */
 function reserve(bytes: number): number {
-  const address = mmap(0, bytes, access, empty, -1, 0)
-  if (address < 0) throw new MediatorError('SYSTEM', `mmap of ${bytes} bytes: ${errnoName(address)}`)
+  const spare = bytes >= hugePageBytes ? bytes : 0
+  const start = mmap(0, bytes + spare, access, empty, -1, 0)
+  if (start < 0) throw new MediatorError('SYSTEM', `mmap of ${bytes} bytes: ${errnoName(start)}`)
+  if (spare === 0) return start
+  const address = Math.ceil(start / bytes) * bytes
+  if (address > start) munmap(start, address - start)
+  if (address < start + spare) munmap(address + bytes, start + spare - address)
   return address
 }
 

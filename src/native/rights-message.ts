@@ -39,16 +39,16 @@ export class RightsMessage {
     this.#header = NativeMemory.allocate(controlOffset + this.#controlRoom)
     const header = this.#header
     setPointer(header.words, iovAt, header.address + iovOffset)
-    setPointer(header.words, iovOffset / 4, this.memory.address)
   }
 
   /**
    * Receives one message with MSG_DONTWAIT: its bytes, 0 at the end of the stream, or -errno. Every descriptor that
-   * came is in `fds`, close-on-exec.
+   * came is in `fds`, close-on-exec. From a stream: at most `length` bytes, to payload byte `at` on.
    */
-  receive(fd: number): number {
+  receive(fd: number, at = 0, length = this.#capacity - at): number {
     const words = this.#header.words
-    words[iovOffset / 4 + 2] = this.#capacity
+    setPointer(words, iovOffset / 4, this.memory.address + at)
+    words[iovOffset / 4 + 2] = length
     words[iovCountAt] = 1
     setPointer(words, controlAt, this.#header.address + controlOffset)
     words[controlLengthAt] = this.#controlRoom
@@ -65,6 +65,7 @@ export class RightsMessage {
   /** Sends `length` bytes of the payload with `fds`, which stay open here too: bytes taken, or -errno. */
   send(fd: number, length: number, fds: readonly number[]): number {
     const words = this.#header.words
+    setPointer(words, iovOffset / 4, this.memory.address)
     words[iovOffset / 4 + 2] = length
     words[iovCountAt] = 1
     words[flagsAt] = 0

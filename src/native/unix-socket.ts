@@ -1,6 +1,6 @@
 // Unix sockets by path: listen and connect with the checks that a daemon owes its operator. No protocol.
-import { fchmodSync, lstatSync, rmSync } from 'node:fs'
-import { MediatorError } from '../errors.ts'
+import { chownSync, fchmodSync, lstatSync, rmSync } from 'node:fs'
+import { errorText, MediatorError } from '../errors.ts'
 import * as libc from './libc.ts'
 import {
   AF_UNIX,
@@ -24,17 +24,36 @@ const backlog = 8
 export type SocketKind = 'stream' | 'seqpacket'
 const typeOf = (kind: SocketKind): number => (kind === 'stream' ? SOCK_STREAM : SOCK_SEQPACKET)
 
+/** Who may connect to a socket file; unsaid, its maker alone. */
+export interface SocketAccess {
+  /** Permission bits of the file: 0o600 unless said otherwise. */
+  readonly mode?: number
+  /** Its owner and group, where not the maker's. */
+  readonly uid?: number
+  readonly gid?: number
+}
+
 /**
- * Listens on a new socket file of mode 0600; a file left by a dead process is removed first.
- * Gives a non-blocking fd. SOCKET_PATH when the path is too long, in use, or something other than a socket.
+ * Listens on a new socket file of mode 0600, unless `access` says otherwise; a file left by a dead process is removed
+ * first. Gives a non-blocking fd. SOCKET_PATH when the path is too long, in use, something other than a socket, or
+ * cannot be given to its owner.
  */
-export function listenUnix(path: string, kind: SocketKind): number {
+export function listenUnix(path: string, kind: SocketKind, access: SocketAccess = {}): number {
   const name = checkedPath(path)
   removeStale(path, kind)
   const fd = libc.socket(AF_UNIX, typeOf(kind) | SOCK_NONBLOCK | SOCK_CLOEXEC)
   if (fd < 0) throw new MediatorError('SYSTEM', `socket for ${path}: ${errnoName(fd)}`, { path })
-  fchmodSync(fd, 0o600) // before bind, so that the file never stands with a wider mode
+  fchmodSync(fd, access.mode ?? 0o600) // before bind, so that the file never stands with a wider mode
   const failed = withAddress(name, (address, length) => libc.bind(fd, address, length))
+  if (failed === 0 && (access.uid !== undefined || access.gid !== undefined)) {
+    try {
+      chownSync(path, access.uid ?? process.geteuid?.() ?? 0, access.gid ?? process.getegid?.() ?? 0)
+    } catch (cause) {
+      libc.close(fd)
+      rmSync(path, { force: true })
+      throw new MediatorError('SOCKET_PATH', `${path}: ${errorText(cause)}`, { path, cause })
+    }
+  }
   const result = failed < 0 ? failed : libc.listen(fd, backlog)
   if (result < 0) {
     libc.close(fd)
@@ -53,6 +72,10 @@ export function connectUnix(path: string, kind: SocketKind, options: { nonBlocki
     throw new MediatorError('SOCKET_PATH', `${path}: cannot connect: ${errnoName(result)}`, { path })
   return result
 }
+
+/** As `connectUnix` with `nonBlocking`, but a socket file that takes no connection now gives -errno. */
+export const tryConnectUnix = (path: string, kind: SocketKind): number =>
+  tryConnect(checkedPath(path), kind, true)
 
 /** Who is at the other end of a connected Unix socket. */
 export interface PeerCredentials {

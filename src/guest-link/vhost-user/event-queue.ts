@@ -1,0 +1,57 @@
+// The eventq: the guest gives buffers, and delayed responses and notifications go into them. Whole frames, one each.
+import { EMPTY, segmentWords } from '../../virtio/device-queue.ts'
+import type { Vring } from '../../virtio/vring.ts'
+import type { LinkCounters } from '../link-parts.ts'
+
+/** Buffers that may be unfit before a frame waits for another time. */
+const unfitAtOnce = 32
+
+/** One guest's way back. */
+export class EventQueue {
+  readonly #ring: Vring
+  readonly #counters: LinkCounters
+  readonly #bytes: Uint8Array
+  readonly #ints: Int32Array
+  readonly #segments: Int32Array
+
+  constructor(ring: Vring, counters: LinkCounters, maxMessageBytes: number) {
+    this.#ring = ring
+    this.#counters = counters
+    this.#ints = new Int32Array((maxMessageBytes + 3) >>> 2)
+    this.#bytes = new Uint8Array(this.#ints.buffer)
+    this.#segments = new Int32Array(maxMessageBytes * segmentWords)
+  }
+
+  /** Puts a frame into the next buffer that fits; false when there is none now. Buffers that cannot be used go back empty. */
+  deliver(frame: Uint8Array, length: number): boolean {
+    const ring = this.#ring
+    const queue = ring.queue
+    if (queue === undefined || !ring.serving || length > this.#bytes.length) {
+      this.#counters.undelivered++
+      return false
+    }
+    let delivered = false
+    for (let left = unfitAtOnce; left > 0 && !delivered; left--) {
+      const head = queue.peek()
+      if (head === EMPTY && !queue.arm()) continue
+      if (head < 0) {
+        if (head !== EMPTY) ring.fail()
+        break
+      }
+      queue.advance()
+      const readable = queue.walk(head, this.#bytes, this.#ints, this.#bytes.length, this.#segments, 0)
+      if (readable !== 0 || queue.writable < length) {
+        this.#counters.badLengths++
+        queue.push(head, 0)
+        continue
+      }
+      for (let i = 0; i < length; i++) this.#bytes[i] = frame[i] as number
+      delivered = queue.fill(this.#segments, 0, this.#bytes, this.#ints, length)
+      queue.push(head, delivered ? length : 0)
+    }
+    if (queue.wantsSignal()) ring.signal()
+    if (delivered) this.#counters.delivered++
+    else this.#counters.undelivered++
+    return delivered
+  }
+}

@@ -1,0 +1,293 @@
+// The device's side of a split virtqueue: takes what the driver made available, gives it back used, asks for kicks and
+// decides on signals. It trusts nothing of the ring: indices are bounded, walks end, and each word is read once.
+import type { GuestMemory } from './guest-memory.ts'
+import {
+  availableAlignment,
+  availableRingBytes,
+  descriptorAlignment,
+  descriptorBytes,
+  descriptorTableBytes,
+  descriptorWords,
+  FLAGS,
+  IDX,
+  INDIRECT,
+  maxRingSize,
+  NEXT,
+  NO_INTERRUPT,
+  RING,
+  USED_RING_WORD,
+  usedAlignment,
+  usedElementWords,
+  usedRingBytes,
+  WRITE,
+} from './ring-layout.ts'
+import type { RingPart } from './ring-part.ts'
+
+/** Nothing is available. */
+export const EMPTY = -1
+/** The ring itself makes no sense: nothing more can be taken from it. */
+export const BROKEN = -2
+/** A chain that breaks the rules; its head can be given back. */
+export const MALFORMED = -3
+
+/** Words of a segment: address high, address low, length. */
+export const segmentWords = 3
+/** Descriptors that one chain may have at least, whatever the size of the ring: indirect tables may be longer. */
+const chainLimit = 1024
+
+/** Where a ring lies: three addresses of the front end, and how many entries it has. */
+export interface RingPlace {
+  readonly size: number
+  readonly descriptors: number
+  readonly available: number
+  readonly used: number
+}
+
+/** What the driver agreed to; `undefined`: not known, so that both ways must work. */
+export interface RingFeatures {
+  readonly eventIdx: boolean | undefined
+  readonly indirect: boolean
+}
+
+/** A running queue. */
+export class DeviceQueue {
+  readonly size: number
+  /** Index of the next entry to take, and of the next to be used; both modulo 2^16. */
+  next: number
+  used: number
+  /** What the last `walk` found: bytes readable in all, bytes writable as far as segments were kept, segments. */
+  readable = 0
+  writable = 0
+  segments = 0
+  readonly #memory: GuestMemory
+  readonly #eventIdx: boolean | undefined
+  readonly #indirect: boolean
+  readonly #mask: number
+  readonly #table: RingPart
+  readonly #available: RingPart
+  readonly #usedPart: RingPart
+  readonly #descriptors: Int32Array
+  readonly #ring: Uint16Array
+  readonly #usedHalves: Uint16Array
+  readonly #usedInts: Int32Array
+  /** One descriptor of an indirect table. */
+  readonly #entry = new Int32Array(descriptorWords)
+  readonly #entryBytes = new Uint8Array(this.#entry.buffer)
+  /** The available index as it was read last. */
+  #seen: number
+  /** The used index at the last signal; -1: signal whatever the driver says. */
+  #signalled = -1
+
+  private constructor(
+    memory: GuestMemory,
+    size: number,
+    table: RingPart,
+    available: RingPart,
+    used: RingPart,
+    features: RingFeatures,
+    next: number,
+  ) {
+    this.size = size
+    this.#mask = size - 1
+    this.#memory = memory
+    this.#eventIdx = features.eventIdx
+    this.#indirect = features.indirect
+    this.#table = table
+    this.#available = available
+    this.#usedPart = used
+    this.#descriptors = table.ints
+    this.#ring = available.halves
+    this.#usedHalves = used.halves
+    this.#usedInts = used.ints
+    this.next = next
+    this.#seen = next
+    this.used = 0
+  }
+
+  /** A queue at `place`, which goes on with entry `next`; the reason why not, when it cannot be there. */
+  static open(
+    memory: GuestMemory,
+    place: RingPlace,
+    features: RingFeatures,
+    next: number,
+  ): DeviceQueue | string {
+    const { size } = place
+    if (size < 1 || size > maxRingSize || (size & (size - 1)) !== 0) return `a ring of ${size} entries`
+    const table = memory.part(place.descriptors, descriptorTableBytes(size), descriptorAlignment)
+    const available = memory.part(place.available, availableRingBytes(size), availableAlignment)
+    const used = memory.part(place.used, usedRingBytes(size), usedAlignment)
+    if (table === undefined || available === undefined || used === undefined) {
+      for (const part of [table, available, used]) part?.release()
+      const which =
+        table === undefined ? 'descriptor table' : available === undefined ? 'available ring' : 'used ring'
+      return `its ${which} is not in the guest's memory, or is not aligned`
+    }
+    const queue = new DeviceQueue(memory, size, table, available, used, features, next & 0xffff)
+    used.fetch()
+    queue.used = Atomics.load(queue.#usedHalves, IDX)
+    return queue
+  }
+
+  /** The head of the next chain, which stays the next until `advance`; EMPTY or BROKEN. */
+  peek(): number {
+    if (this.#seen === this.next) {
+      if (!this.#available.fetch()) return BROKEN
+      this.#seen = Atomics.load(this.#ring, IDX)
+      const ahead = (this.#seen - this.next) & 0xffff
+      if (ahead === 0) return EMPTY
+      if (ahead > this.size) return BROKEN
+    }
+    const head = this.#ring[RING + (this.next & this.#mask)] as number
+    return head < this.size ? head : BROKEN
+  }
+
+  /** The chain that `peek` gave is taken. */
+  advance(): void {
+    this.next = (this.next + 1) & 0xffff
+  }
+
+  /** Asks for a kick at the next chain that becomes available; false when one has become so meanwhile. */
+  arm(): boolean {
+    if (this.#eventIdx !== false) {
+      const at = 2 + this.size * 4 // avail_event, behind the used elements
+      Atomics.store(this.#usedHalves, at, this.next)
+      if (!this.#usedPart.store(at * 2, 2)) return true
+    }
+    return this.peek() === EMPTY
+  }
+
+  /**
+   * Walks the chain from `head`: copies its readable bytes to `bytes` (and `ints`, the same memory) up to `capacity`,
+   * and keeps its writable parts as segments from `segments[base]` on, as far as they hold `capacity` bytes. Gives the
+   * readable length, which may be beyond `capacity`, or MALFORMED.
+   */
+  walk(
+    head: number,
+    bytes: Uint8Array,
+    ints: Int32Array,
+    capacity: number,
+    segments: Int32Array,
+    base: number,
+  ): number {
+    const memory = this.#memory
+    let table = this.#descriptors
+    let indirect = false
+    let tableHi = 0
+    let tableLo = 0
+    let entries = this.size
+    let index = head
+    let left = Math.max(this.size, chainLimit)
+    let readable = 0
+    let writable = 0
+    let kept = 0
+    let writing = false
+    this.readable = 0
+    this.writable = 0
+    this.segments = 0
+    for (;;) {
+      if (index >= entries || left-- === 0) return MALFORMED
+      let at = index * descriptorWords
+      if (indirect) {
+        const offset = index * descriptorBytes
+        const lo = (tableLo + offset) | 0
+        const hi = (lo ^ (0x8000_0000 | 0)) < (tableLo ^ (0x8000_0000 | 0)) ? (tableHi + 1) | 0 : tableHi
+        if (!memory.read(hi, lo, descriptorBytes, this.#entryBytes, this.#entry, 0)) return MALFORMED
+        table = this.#entry
+        at = 0
+      } else if (this.#table.copied && !this.#table.fetch(index * descriptorBytes, descriptorBytes))
+        return MALFORMED
+      const lo = table[at] as number
+      const hi = table[at + 1] as number
+      const length = table[at + 2] as number
+      const tail = table[at + 3] as number
+      const flags = tail & 0xffff
+      if ((flags & INDIRECT) !== 0) {
+        if (indirect || !this.#indirect || (flags & NEXT) !== 0) return MALFORMED
+        if (length <= 0 || length % descriptorBytes !== 0) return MALFORMED
+        indirect = true
+        tableHi = hi
+        tableLo = lo
+        entries = length / descriptorBytes
+        index = 0
+        continue
+      }
+      if ((flags & WRITE) === 0) {
+        if (writing || length < 0) return MALFORMED // what is writable comes last; and nobody has 2 GiB to say
+        const room = capacity - readable
+        const step = room <= 0 ? 0 : Math.min(room, length)
+        if (step > 0 && !memory.read(hi, lo, step, bytes, ints, readable)) return MALFORMED
+        readable += length
+        if (readable > 0x3fff_ffff) return MALFORMED
+      } else {
+        writing = true
+        if (writable < capacity && length !== 0) {
+          const room = capacity - writable
+          const step = length < 0 || length > room ? room : length
+          if (!memory.holds(hi, lo, step)) return MALFORMED
+          const word = base + kept * segmentWords
+          segments[word] = hi
+          segments[word + 1] = lo
+          segments[word + 2] = step
+          kept++
+          writable += step
+        }
+      }
+      if ((flags & NEXT) === 0) break
+      index = tail >>> 16
+    }
+    this.readable = readable
+    this.writable = writable
+    this.segments = kept
+    return readable
+  }
+
+  /** Writes `length` bytes of `bytes` (and `ints`) to segments that a walk kept; false when one is not there any more. */
+  fill(segments: Int32Array, base: number, bytes: Uint8Array, ints: Int32Array, length: number): boolean {
+    let from = 0
+    for (let word = base; from < length; word += segmentWords) {
+      const room = segments[word + 2] as number
+      const step = Math.min(room, length - from)
+      if (
+        !this.#memory.write(segments[word] as number, segments[word + 1] as number, step, bytes, ints, from)
+      )
+        return false
+      from += step
+    }
+    return true
+  }
+
+  /** Gives a chain back with `written` bytes in it; the driver sees it at once. */
+  push(head: number, written: number): void {
+    const word = USED_RING_WORD + (this.used & this.#mask) * usedElementWords
+    this.#usedInts[word] = head
+    this.#usedInts[word + 1] = written
+    this.#usedPart.store(word * 4, usedElementWords * 4)
+    this.used = (this.used + 1) & 0xffff
+    Atomics.store(this.#usedHalves, IDX, this.used)
+    this.#usedPart.store(IDX * 2, 2)
+  }
+
+  /** Whether the driver wants a signal for what was pushed since this was last asked. */
+  wantsSignal(): boolean {
+    const { used } = this
+    const former = this.#signalled
+    if (former === used) return false
+    this.#signalled = used
+    if (former < 0 || this.#eventIdx === undefined) return true
+    if (!this.#eventIdx) {
+      this.#available.fetch(FLAGS * 2, 2)
+      return (Atomics.load(this.#ring, FLAGS) & NO_INTERRUPT) === 0
+    }
+    const at = RING + this.size
+    this.#available.fetch(at * 2, 2)
+    const event = Atomics.load(this.#ring, at)
+    return ((used - event - 1) & 0xffff) < ((used - former) & 0xffff)
+  }
+
+  /** Lets go of the ring; it must not be used any more. */
+  release(): void {
+    this.#table.release()
+    this.#available.release()
+    this.#usedPart.release()
+  }
+}
