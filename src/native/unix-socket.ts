@@ -1,5 +1,5 @@
 // Unix sockets by path: listen and connect with the checks that a daemon owes its operator. No protocol.
-import { chownSync, fchmodSync, lstatSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, fchmodSync, lstatSync, rmSync } from 'node:fs'
 import { errorText, MediatorError } from '../errors.ts'
 import * as libc from './libc.ts'
 import {
@@ -43,23 +43,28 @@ export function listenUnix(path: string, kind: SocketKind, access: SocketAccess 
   removeStale(path, kind)
   const fd = libc.socket(AF_UNIX, typeOf(kind) | SOCK_NONBLOCK | SOCK_CLOEXEC)
   if (fd < 0) throw new MediatorError('SYSTEM', `socket for ${path}: ${errnoName(fd)}`, { path })
-  fchmodSync(fd, access.mode ?? 0o600) // before bind, so that the file never stands with a wider mode
+  fchmodSync(fd, 0o600) // before bind, so that the file never stands with a wider mode
   const failed = withAddress(name, (address, length) => libc.bind(fd, address, length))
-  if (failed === 0 && (access.uid !== undefined || access.gid !== undefined)) {
-    try {
-      chownSync(path, access.uid ?? process.geteuid?.() ?? 0, access.gid ?? process.getegid?.() ?? 0)
-    } catch (cause) {
-      libc.close(fd)
-      rmSync(path, { force: true })
-      throw new MediatorError('SOCKET_PATH', `${path}: ${errorText(cause)}`, { path, cause })
-    }
-  }
   const result = failed < 0 ? failed : libc.listen(fd, backlog)
   if (result < 0) {
     libc.close(fd)
     throw new MediatorError('SOCKET_PATH', `${path}: cannot listen: ${errnoName(result)}`, { path })
   }
+  try {
+    grant(path, access)
+  } catch (cause) {
+    libc.close(fd)
+    rmSync(path, { force: true })
+    throw new MediatorError('SOCKET_PATH', `${path}: ${errorText(cause)}`, { path, cause })
+  }
   return fd
+}
+
+/** Gives the socket file to its owner, and only then opens it to others. */
+function grant(path: string, { mode, uid, gid }: SocketAccess): void {
+  const stat = lstatSync(path)
+  if (uid !== undefined || gid !== undefined) chownSync(path, uid ?? stat.uid, gid ?? stat.gid)
+  if (mode !== undefined) chmodSync(path, mode)
 }
 
 /**

@@ -44,12 +44,12 @@ describe('command lines that cannot be meant exit 2 and show the usage', () => {
     [
       'no link',
       ['domain-add', 'a', '--dtb', tree],
-      "'scmictl domain-add' requires a link: --trap-socket PATH or --message-socket PATH.",
+      "'scmictl domain-add' requires a link: --trap-socket PATH, --message-socket PATH, --vhost-user PATH, --vhost-user-client PATH.",
     ],
     [
       'two links',
       ['domain-add', 'a', '--dtb', tree, '--trap-socket', 'x', '--message-socket', 'y'],
-      "'scmictl domain-add' requires one link: --trap-socket PATH or --message-socket PATH.",
+      "'scmictl domain-add' requires one link: --trap-socket PATH, --message-socket PATH, --vhost-user PATH, --vhost-user-client PATH.",
     ],
     [
       'an smc id without a trap socket',

@@ -40,7 +40,7 @@ test('the smallest configuration takes every default', () => {
       management: { channel: 0 },
       agents: [],
     },
-    guests: { maxMessageBytes: 128, smcId: 0x82000002 },
+    guests: { maxMessageBytes: 128, smcId: 0x82000002, unsealedMemory: 'copy' },
     audit: { queries: false, recordsPerGuest: 1024, maxFileBytes: 16_777_216, files: 64 },
     log: { level: 'info' },
     directories: {},
@@ -53,13 +53,16 @@ test('everything that may be said arrives, paths absolute', () => {
     minimal(`  deadlineMs: 5
   management: { channel: 2, agentId: 9 }
   agents: [{ channel: 0, agentId: 3, smcId: 0xc2000001, shmem: 0x47ff0000 }, { channel: 1 }]
-guests: { maxMessageBytes: 4096, smcId: 0x82000005 }
+guests: { maxMessageBytes: 4096, smcId: 0x82000005, unsealedMemory: refuse }
 audit: { queries: true, recordsPerGuest: 16, maxFileBytes: 65536, files: 1 }
 log: { level: debug }
 directories: { run: run, state: /state }
 domains:
   - { name: a, domid: 7, dtb: ../a.dtb, agentId: 3, trapSocket: a.sock, smcId: 0x82000009 }
   - { name: b, dtb: b.dtb, messageSocket: /run/b.sock }
+  - { name: c, dtb: c.dtb, vhostUser: { path: c.sock } }
+  - { name: d, dtb: d.dtb, vhostUser: { path: d.sock, mode: '0660', owner: 'root:7' } }
+  - { name: e, dtb: e.dtb, vhostUser: { path: e.sock, role: client } }
 `),
   )
   expect(config.firmware.management).toEqual({ channel: 2, agentId: 9 })
@@ -68,7 +71,7 @@ domains:
     { channel: 1 },
   ])
   expect(config.firmware.deadlineMs).toBe(5)
-  expect(config.guests).toEqual({ maxMessageBytes: 4096, smcId: 0x82000005 })
+  expect(config.guests).toEqual({ maxMessageBytes: 4096, smcId: 0x82000005, unsealedMemory: 'refuse' })
   expect(config.audit).toEqual({ queries: true, recordsPerGuest: 16, maxFileBytes: 65536, files: 1 })
   expect(config.log).toEqual({ level: 'debug' })
   expect(config.directories).toEqual({ run: join(folder, 'run'), state: '/state' })
@@ -81,6 +84,21 @@ domains:
       link: { kind: 'trap-socket', path: join(folder, 'a.sock'), smcId: 0x82000009 },
     },
     { name: 'b', dtb: join(folder, 'b.dtb'), link: { kind: 'message-socket', path: '/run/b.sock' } },
+    {
+      name: 'c',
+      dtb: join(folder, 'c.dtb'),
+      link: { kind: 'vhost-user', path: join(folder, 'c.sock'), role: 'server' },
+    },
+    {
+      name: 'd',
+      dtb: join(folder, 'd.dtb'),
+      link: { kind: 'vhost-user', path: join(folder, 'd.sock'), role: 'server', mode: 0o660, uid: 0, gid: 7 },
+    },
+    {
+      name: 'e',
+      dtb: join(folder, 'e.dtb'),
+      link: { kind: 'vhost-user', path: join(folder, 'e.sock'), role: 'client' },
+    },
   ])
 })
 
@@ -146,7 +164,7 @@ test.each<[string, string, string[]]>([
   [
     'a misspelt key names its place and the known ones',
     minimal('guests:\n  smcID: 5\n'),
-    [':6:3: guests.smcID: unknown property; known here: maxMessageBytes, smcId'],
+    [':6:3: guests.smcID: unknown property; known here: maxMessageBytes, smcId, unsealedMemory'],
   ],
   [
     'a string for a number',
@@ -206,12 +224,27 @@ test.each<[string, string, string[]]>([
   [
     'a domain without a link',
     minimal('domains:\n  - { name: a, dtb: d }\n'),
-    [':6:5: domains[0]: has no link; expected trapSocket or messageSocket'],
+    [':6:5: domains[0]: has no link; expected trapSocket, messageSocket or vhostUser'],
   ],
   [
     'a domain with two links',
     minimal('domains:\n  - { name: a, dtb: d, trapSocket: s, messageSocket: t }\n'),
     [':6:39: domains[0].messageSocket: a domain has one link, and trapSocket is there too'],
+  ],
+  [
+    'a vhost-user socket and another link',
+    minimal('domains:\n  - { name: a, dtb: d, messageSocket: t, vhostUser: { path: s } }\n'),
+    [':6:42: domains[0].vhostUser: a domain has one link, and messageSocket is there too'],
+  ],
+  [
+    'a mode for a socket that is not ours',
+    minimal("domains:\n  - { name: a, dtb: d, vhostUser: { path: s, role: client, mode: '0600' } }\n"),
+    [":6:60: domains[0].vhostUser.mode: goes with role: server; the socket is the front end's"],
+  ],
+  [
+    'an owner that is not known here',
+    minimal("domains:\n  - { name: a, dtb: d, vhostUser: { path: s, owner: 'nobody-at-all' } }\n"),
+    [':6:46: domains[0].vhostUser.owner: user nobody-at-all: /etc/passwd has no such name'],
   ],
   [
     'an smcId without a trap socket',

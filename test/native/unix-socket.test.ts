@@ -90,3 +90,19 @@ describe('unix sockets', () => {
     libc.close(b)
   })
 })
+
+describe('a socket file for others', () => {
+  test('has the mode and owner it shall have, whatever the umask', () => {
+    const path = join(folder, 'shared.sock')
+    const [uid, gid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0]
+    libc.close(listenUnix(path, 'stream', { mode: 0o666, uid, gid }))
+    const stat = statSync(path)
+    expect([stat.mode & 0o777, stat.uid, stat.gid]).toEqual([0o666, uid, gid])
+  })
+
+  test('is not there when it cannot be given away', () => {
+    const path = join(folder, 'nobody.sock')
+    expect(() => listenUnix(path, 'stream', { uid: 2 ** 40 })).toThrow(code('SOCKET_PATH'))
+    expect(existsSync(path)).toBe(false)
+  })
+})
