@@ -47,6 +47,7 @@ function own(p: Protocol, m: AnyMessage): string {
   if (p.id === base.id) return m.privileged ? 'denied' : 'local'
   if (m.id === PROTOCOL_VERSION || m.id === NEGOTIATE_PROTOCOL_VERSION) return 'local'
   if (m.privileged) return 'NOT_SUPPORTED, answered here'
+  if (m.always !== undefined) return m.always === 'denied' ? 'denied' : 'NOT_SUPPORTED, answered here'
   const ways: string[] = []
   if (m.id === PROTOCOL_MESSAGE_ATTRIBUTES)
     ways.push('forwarded', 'what is never for guests is NOT_FOUND, answered here')

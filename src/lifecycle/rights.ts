@@ -1,7 +1,10 @@
 // A domain's rights where they are enforced: the audit log, the firmware's permissions, the relay's grants. What a domain
 // is to have is its callers' decision.
-import { compileGrants, type Grants } from '../permissions/grants.ts'
+import type { DeviceTree } from '../dt/fdt.ts'
+import { scmiNodes } from '../dt/scmi-node.ts'
+import { compileGrants, type Grants, ownsEverything } from '../permissions/grants.ts'
 import type { PlanDevice } from '../permissions/plan-shape.ts'
+import { system } from '../scmi/system.ts'
 import { idsOnlyOf } from './claims.ts'
 import { type Domain, deviceIdsOf, liveDevices, resourcesOf } from './domain.ts'
 import { Holdings } from './holdings.ts'
@@ -31,9 +34,16 @@ export class Rights {
     return this.#holdings
   }
 
-  /** What a domain holds now, for the relay. */
+  /**
+   * What a domain holds now, for the relay. System power, which is only shown to guests, goes to one whose tree names it
+   * and to one that owns everything else.
+   */
   grantsOf(domain: Domain): Grants {
-    return compileGrants(resourcesOf(liveDevices(domain)), this.#parts.firmware.counts)
+    const { counts } = this.#parts.firmware
+    const resources = resourcesOf(liveDevices(domain))
+    const grants = compileGrants(resources, counts)
+    const whole = namesProtocol(domain.input.tree, system.id) || ownsEverything(grants, counts)
+    return whole ? compileGrants(resources, counts, [system.id]) : grants
   }
 
   /** What the host holds now, for the relay. */
@@ -79,5 +89,14 @@ export class Rights {
     this.#records.settle()
     this.#holdings = new Holdings(this.#parts.host, this.#ledger.list)
     await this.#parts.relay.host(this.hostGrants())
+  }
+}
+
+/** Whether a tree has a node for the protocol. SCMI nodes that cannot be read are nobody's: devices decide what is granted. */
+function namesProtocol(tree: DeviceTree, protocol: number): boolean {
+  try {
+    return scmiNodes(tree).some(({ protocols }) => protocols.has(protocol))
+  } catch {
+    return false
   }
 }

@@ -10,6 +10,7 @@ import type { FrameHandler, GuestLink } from '../guest-link/guest-link.ts'
 import { FORWARD, HARMLESS_RELEASE, LOCAL, PLACEHOLDER, verdict } from '../permissions/filter.ts'
 import { type Counts, owns } from '../permissions/grants.ts'
 import {
+  MACHINES_POWER,
   NOT_GRANTED_AGAIN,
   NOT_OWNED,
   NOTHING_TO_RELEASE,
@@ -140,7 +141,8 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     if (plan !== 0) this.admission.settle(transfer, guest, status)
     if (status !== SUCCESS) {
       if (tag !== 0) this.routing.renounce(tag)
-      if ((plan & SUBSCRIBED) !== 0) this.routing.subscriptions.set(at, resource, guest.slot, false)
+      if ((plan & SUBSCRIBED) !== 0)
+        this.routing.subscriptions.set(at, resource === noResource ? 0 : resource, guest.slot, false)
     }
     if (status !== SUCCESS)
       transfer.length = 8 // nothing that follows an error is for a guest to see
@@ -264,6 +266,7 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
 
   /** A message of a protocol that the guest holds, about no resource. */
   #aboutProtocol(transfer: Transfer, guest: GuestState, at: number): void {
+    if (((this.rules.flags[at] as number) & SUBSCRIBES) !== 0) return this.#subscribe(transfer, guest, at)
     if (this.#recorded(at) && !this.#answers.reserve(transfer, guest))
       return this.#answers.busy(transfer, guest)
     const status = answerAboutProtocol(this.rules, transfer, at, guest.link.hasP2A)
@@ -298,7 +301,8 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
 
   /** A subscription. Several guests may stand behind one channel: the firmware hears of the first and of the last. */
   #subscribe(transfer: Transfer, guest: GuestState, at: number): void {
-    const { ints, resource } = transfer
+    const { ints } = transfer
+    const resource = transfer.resource === noResource ? 0 : transfer.resource
     if (!wellFormed(this.rules.checks[at], ints))
       return this.#answers.refuse(transfer, guest, INVALID_PARAMETERS)
     if (!this.#answers.reserve(transfer, guest)) return this.#answers.busy(transfer, guest)
@@ -340,6 +344,7 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     const protocol = at >>> 8
     if (protocol !== base && guest.grants.protocols[protocol] === 0) return PROTOCOL_NOT_HELD
     if (((this.rules.flags[at] as number) & PRIVILEGED) !== 0) return PRIVILEGED_MESSAGE
+    if ((this.rules.always[at] as number) !== 0) return MACHINES_POWER
     const other = this.rules.other[at] as number
     if (other !== 0 && owns(guest.grants.owned[protocol], transfer.resource))
       transfer.resource = word(transfer, other, noResource)

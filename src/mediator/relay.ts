@@ -273,7 +273,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
 
   /** Withdraws what the guest asked for of resources that it holds no longer. */
   #withdraw(guest: GuestState, done: () => void): void {
-    this.#mediator.routing.unsubscribe(guest, guest.grants.owned)
+    this.#mediator.routing.unsubscribe(guest, guest.grants)
     this.#mediator.admission.withdrawAll(guest.slot, guest.grants.owned)
     this.#mediator.own.whenReleased(done)
   }

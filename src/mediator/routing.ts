@@ -1,6 +1,6 @@
 // The way back: whose a delayed response or a notification is, and what of it that guest may see. Allocates nothing but
 // where subscriptions are taken back.
-import { type Counts, owns } from '../permissions/grants.ts'
+import { type Counts, type Grants, noGrants, owns } from '../permissions/grants.ts'
 import type { Rules } from '../permissions/rules.ts'
 import { header, NOTIFICATION, tableIndex } from '../scmi/header.ts'
 import { fits } from '../scmi/schema.ts'
@@ -94,12 +94,13 @@ export class Routing {
     const ints = this.#copy(frame, length)
     const at = tableIndex(ints[0] as number)
     const rule = this.#rules.notifications[at]
-    if (rule === undefined || rule.resource === 0 || length < 8 || !fits(rule.payload, length - 4)) {
+    if (rule === undefined || length < 8 || !fits(rule.payload, length - 4)) {
       this.unrouted++
       return
     }
     const protocol = at >>> 8
-    const resource = ints[rule.resource] as number
+    const whole = rule.resource === 0
+    const resource = whole ? 0 : (ints[rule.resource] as number)
     const cause = ints[CAUSE] as number
     // Who asked in vain for what others hold is nobody's business.
     if (rule.requested && this.#arbiter.shared(protocol, resource)) return
@@ -108,7 +109,8 @@ export class Routing {
     for (let slot = 0; slot < maxGuests; slot++) {
       const guest = this.#guests[slot]
       if (guest === undefined || guest.channel !== channel || guest.closing || !guest.link.hasP2A) continue
-      if (!this.subscriptions.wants(at, resource, slot) || !owns(guest.grants.owned[protocol], resource))
+      if (!this.subscriptions.wants(at, resource, slot)) continue
+      if (whole ? guest.grants.protocols[protocol] === 0 : !owns(guest.grants.owned[protocol], resource))
         continue
       ints[CAUSE] = cause === guest.agentId ? guestAgentId : 0
       guest.mailbox.putNotification(ints, length, rule.resource)
@@ -130,13 +132,13 @@ export class Routing {
   restart(guest: GuestState): void {
     guest.session = this.session()
     guest.mailbox.clear()
-    this.unsubscribe(guest, [])
+    this.unsubscribe(guest, noGrants())
   }
 
-  /** Takes back what a guest subscribed to of resources that are not among `kept` (bitmaps by protocol). */
-  unsubscribe(guest: GuestState, kept: readonly (Uint32Array | undefined)[]): void {
-    for (const { command, protocol, id } of this.subscriptions.of(guest.slot)) {
-      if (owns(kept[protocol], id)) continue
+  /** Takes back what a guest subscribed to beyond `kept`. */
+  unsubscribe(guest: GuestState, kept: Grants): void {
+    for (const { command, protocol, whole, id } of this.subscriptions.of(guest.slot)) {
+      if (whole ? kept.protocols[protocol] === 1 : owns(kept.owned[protocol], id)) continue
       this.subscriptions.set(command, id, guest.slot, false)
       if (!this.subscriptions.othersOn(guest.channel, command, id, guest.slot, this.#guests))
         this.#tell(guest.channel, command, id, 0)
@@ -178,7 +180,8 @@ export class Routing {
     const frame = new Uint8Array(4 + (rules.size[command] as number))
     const ints = new Int32Array(frame.buffer)
     ints[0] = header(command >>> 8, command & 0xff)
-    ints[rules.resource[command] as number] = id
+    const resourceWord = rules.resource[command] as number
+    if (resourceWord !== 0) ints[resourceWord] = id
     ints[rules.enableWord[command] as number] = enable
     this.#own.request(channel, frame, answered)
   }

@@ -1,6 +1,7 @@
 // Which guest asked to be notified of what. The firmware knows one agent a channel; several guests may stand behind it.
 import type { Counts } from '../permissions/grants.ts'
 import type { Rules } from '../permissions/rules.ts'
+import { base } from '../scmi/base.ts'
 import { type GuestState, maxGuests } from './guest.ts'
 
 const slotWords = (maxGuests + 31) >>> 5
@@ -11,6 +12,8 @@ interface Kind {
   readonly command: number
   readonly notification: number
   readonly protocol: number
+  /** About the protocol as a whole, which counts as one resource. */
+  readonly whole: boolean
   /** By resource: a bit a slot. */
   readonly bits: Uint32Array
   readonly count: number
@@ -25,11 +28,12 @@ export class Subscriptions {
   constructor(rules: Rules, counts: Counts) {
     this.#kinds = rules.entries.flatMap((entry, command) => {
       const { subscribes, resource } = entry?.message ?? {}
-      if (entry === undefined || subscribes === undefined || resource === undefined) return []
+      if (entry === undefined || subscribes === undefined || entry.protocol === base.id) return []
       const { protocol } = entry
-      const count = counts[protocol] ?? 0
+      const whole = resource === undefined
+      const count = whole ? 1 : (counts[protocol] ?? 0)
       const bits = new Uint32Array(count * slotWords)
-      return [{ command, notification: (protocol << 8) | subscribes, protocol, bits, count }]
+      return [{ command, notification: (protocol << 8) | subscribes, protocol, whole, bits, count }]
     })
     for (const kind of this.#kinds) {
       this.#ofCommand.set(kind.command, kind)
@@ -70,11 +74,11 @@ export class Subscriptions {
   }
 
   /** Every subscription of a slot, as command's table index and resource. Allocates. */
-  of(slot: number): { readonly command: number; readonly protocol: number; readonly id: number }[] {
+  of(slot: number): { command: number; protocol: number; whole: boolean; id: number }[] {
     return this.#kinds.flatMap(kind =>
       Array.from({ length: kind.count }, (_, id) => id)
         .filter(id => test(kind, id, slot))
-        .map(id => ({ command: kind.command, protocol: kind.protocol, id })),
+        .map(id => ({ command: kind.command, protocol: kind.protocol, whole: kind.whole, id })),
     )
   }
 }

@@ -59,6 +59,8 @@ export function verdict(
   // Grants are of one numbering: of a protocol that has several, nothing is anybody's.
   if ((flags & SELECTS) !== 0) return DENIED
   if (kind !== RESOURCE) {
+    const always = rules.always[at] as number
+    if (always !== 0) return wellFormed(rules.checks[at], ints) ? always : INVALID_PARAMETERS
     if ((flags & PRIVILEGED) === 0 && ((flags & SUBSCRIBES) === 0 || hasP2A)) return FORWARD
     return wellFormed(rules.checks[at], ints) ? NOT_SUPPORTED : INVALID_PARAMETERS
   }

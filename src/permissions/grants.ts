@@ -33,6 +33,17 @@ const ungrantable = new Uint8Array(protocolIds)
 for (const { id, namespaces, denseOnly } of protocols as readonly Protocol[])
   if (namespaces !== undefined || denseOnly === true) ungrantable[id] = 1
 
+/** Whether a guest owns every resource of the platform that can be granted: nothing is left to anybody else. */
+export function ownsEverything({ owned }: Grants, counts: Counts): boolean {
+  let any = false
+  for (const [protocol, count] of counts.entries()) {
+    if (ungrantable[protocol] !== 0) continue
+    for (let id = 0; id < count; id++) if (!owns(owned[protocol], id)) return false
+    any ||= count > 0
+  }
+  return any
+}
+
 /** A guest that may reach nothing but Base. */
 export const noGrants = (): Grants => compileGrants([], new Uint32Array(protocolIds))
 

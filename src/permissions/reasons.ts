@@ -21,6 +21,8 @@ export const NOTHING_TO_RELEASE = 7
 export const STATE_NOT_SHARED = 8
 /** The firmware was restarted, and did not grant again what the guest had. */
 export const NOT_GRANTED_AGAIN = 9
+/** System power: what is the whole machine's is no guest's to switch. */
+export const MACHINES_POWER = 10
 
 /** The sentence for a reason; `{node}` and `{domain}` are filled in by whoever knows the device trees. */
 export const reasons: readonly string[] = [
@@ -34,4 +36,5 @@ export const reasons: readonly string[] = [
   'not granted, and nothing to release: {node}',
   'shared, so only on and off can be asked of it: {node}',
   'the firmware was restarted and did not grant it again: {node}',
+  'the power of the machine is no guest’s to switch',
 ]

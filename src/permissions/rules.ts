@@ -12,6 +12,7 @@ import {
   payloadAt,
   type Version,
 } from '../scmi/schema.ts'
+import { DENIED, NOT_SUPPORTED } from '../scmi/status.ts'
 
 /** Kinds of table entries. */
 export const UNKNOWN_PROTOCOL = 0
@@ -91,6 +92,8 @@ export interface Rules {
   readonly resource: Uint8Array
   /** Frame word that names a second resource of the same protocol; 0 for none. */
   readonly other: Uint8Array
+  /** What is answered to whatever is asked by it, once it is well-formed: a status, or 0 for what is decided. */
+  readonly always: Int8Array
   /** Frame word and bits that ask for a delayed response; 0 for none. */
   readonly asyncWord: Uint8Array
   readonly asyncMask: Int32Array
@@ -165,6 +168,7 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
     entriesShift: new Uint8Array(tableSize),
     resource: new Uint8Array(tableSize),
     other: new Uint8Array(tableSize),
+    always: new Int8Array(tableSize),
     asyncWord: new Uint8Array(tableSize),
     asyncMask: new Int32Array(tableSize),
     delayedWord: new Uint8Array(tableSize),
@@ -199,6 +203,8 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
         (message.votes?.harmless ? HARMLESS : 0) |
         (message.selector === undefined ? 0 : SELECTS)
       rules.size[at] = form.command.size
+      if (message.always !== undefined)
+        rules.always[at] = message.always === 'denied' ? DENIED : NOT_SUPPORTED
       const { tail } = form.command
       if (tail?.count !== undefined) {
         rules.entrySize[at] = tail.entry.size

@@ -268,6 +268,8 @@ export interface Message<C extends Fields = Fields, R extends Fields = Fields> e
   readonly subscribes?: number
   /** Not for guests, whatever the firmware says: DENIED, and absent from PROTOCOL_MESSAGE_ATTRIBUTES. */
   readonly privileged?: true
+  /** It is there for guests, and whatever they ask by it is answered so, once it is well-formed: never forwarded. */
+  readonly always?: 'denied' | 'not-supported'
   /**
    * Enables and power states: holders' requests are counted, one's release does not cut another. The request is a
    * release when the field has the value `off` under the mask. `harmless`: a release by someone who does not own the

@@ -25,6 +25,7 @@ export const system = protocol({
       id: 0x3,
       doc: 'Shuts down, resets, wakes or suspends the system; bit 0 of flags asks the other agents to cooperate.',
       effect: 'control',
+      always: 'denied', // the machine is not one guest's to switch off
       command: layout({ flags: bits({ graceful: [0, 1] }), system_state: systemState }),
       response: layout({}),
     }),
@@ -32,6 +33,7 @@ export const system = protocol({
       id: 0x4,
       doc: 'Returns the state of the system.',
       effect: 'query',
+      always: 'not-supported', // as Arm's suite has it for whoever is not a PSCI agent
       command: layout({}),
       response: layout({ system_state: uint32 }),
     }),

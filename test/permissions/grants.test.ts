@@ -1,7 +1,14 @@
 // src/permissions/grants.ts: resources as bitmaps.
 import { fc, test as property } from '@fast-check/vitest'
 import { describe, expect, test } from 'vitest'
-import { compileGrants, noGrants, owns, protocolIds, type ResourceId } from '../../src/permissions/grants.ts'
+import {
+  compileGrants,
+  noGrants,
+  owns,
+  ownsEverything,
+  protocolIds,
+  type ResourceId,
+} from '../../src/permissions/grants.ts'
 
 const counts = new Uint32Array(protocolIds)
 counts[0x14] = 33
@@ -63,6 +70,19 @@ describe('compileGrants', () => {
     const { protocols, owned } = noGrants()
     expect(protocols.some(p => p !== 0)).toBe(false)
     expect(owned.every(bitmap => bitmap === undefined)).toBe(true)
+  })
+
+  test.each([
+    ['all', [0x11, 0x14], [1, 2], true],
+    ['all of one protocol', [0x14], [1, 2], false],
+    ['nothing, of nothing', [], [0, 0], false],
+  ])('%s: owns everything', (_what, held, [power = 0, clocks = 0], expected) => {
+    const few = new Uint32Array(protocolIds)
+    few[0x11] = power
+    few[0x14] = clocks
+    few[0x18] = 5 // which nobody can be granted
+    const all = held.flatMap(protocol => [0, 1].map(id => ({ protocol, id })))
+    expect(ownsEverything(compileGrants(all, few), few)).toBe(expected)
   })
 
   test('they cross to another thread as they are', () => {
