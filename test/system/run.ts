@@ -6,6 +6,8 @@ import { Report, type SystemTest } from './lib/report.ts'
 const tests: Readonly<Record<string, { load(): Promise<SystemTest>; byName?: true }>> = {
   xenstore: { load: async () => (await import('./xenstore/test.ts')).test },
   xen: { load: async () => (await import('./xen/xen.ts')).xenTest },
+  'qemu-raw': { load: async () => (await import('./qemu-raw/qemu-raw.ts')).qemuRaw, byName: true },
+  qemu: { load: async () => (await import('./qemu/qemu.ts')).qemu },
 }
 
 async function main(names: readonly string[]): Promise<number> {

@@ -64,13 +64,6 @@ export class Console {
     return { code: Number(found[1]), output: own.join('\n').trim() }
   }
 
-  /** What a command of the shell wrote; throws when it fails. */
-  async ask(command: string, timeoutMs = 60_000): Promise<string> {
-    const { code, output } = await this.shell(command, timeoutMs)
-    if (code !== 0) throw new Error(`in the guest: ${command}: exit ${code}: ${output}`)
-    return output
-  }
-
   #more(timeoutMs: number): Promise<void> {
     return new Promise(resolve => {
       const timer = setTimeout(resolve, timeoutMs)

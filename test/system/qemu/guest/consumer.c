@@ -44,8 +44,8 @@ static DEVICE_ATTR_RW(rate);
 CONSUMER_WRITE(clock, value ? clk_prepare_enable(c->clk) : (clk_disable_unprepare(c->clk), 0))
 static DEVICE_ATTR_WO(clock);
 
-CONSUMER_WRITE(power, value ? pm_runtime_resume_and_get(dev) : pm_runtime_put_sync(dev))
-static DEVICE_ATTR_WO(power);
+CONSUMER_WRITE(powered, value ? pm_runtime_resume_and_get(dev) : pm_runtime_put_sync(dev))
+static DEVICE_ATTR_WO(powered);
 
 CONSUMER_WRITE(level, dev_pm_genpd_set_performance_state(dev, value))
 static DEVICE_ATTR_WO(level);
@@ -61,7 +61,7 @@ CONSUMER_WRITE(supply, value ? regulator_enable(c->vdd) : regulator_disable(c->v
 static DEVICE_ATTR_WO(supply);
 
 static struct attribute *consumer_attrs[] = {
-	&dev_attr_rate.attr,  &dev_attr_clock.attr,   &dev_attr_power.attr,  &dev_attr_level.attr,
+	&dev_attr_rate.attr,  &dev_attr_clock.attr,   &dev_attr_powered.attr, &dev_attr_level.attr,
 	&dev_attr_reset.attr, &dev_attr_voltage.attr, &dev_attr_supply.attr, NULL,
 };
 ATTRIBUTE_GROUPS(consumer);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Listens to SCMI notifications through arm_scmi's own notifier interface and tells each in the kernel log as
- * "scmi-event: PROTOCOL EVENT SOURCE VALUE". The values are those of include/linux/scmi_protocol.h.
+ * Listens to SCMI notifications through arm_scmi's own notifier interface and tells each in the kernel log. Writing
+ * "ID RATE" to scmi-clock-rate in debugfs sets a clock's rate by arm_scmi's own call, past the clock framework, so that
+ * also a clock can be asked for that no driver was given.
  */
+#include <linux/debugfs.h>
 #include <linux/module.h>
 #include <linux/notifier.h>
 #include <linux/scmi_protocol.h>
@@ -56,6 +58,26 @@ static void listen(struct scmi_device *sdev, u8 event)
 	pr_info("scmi-event: listening to protocol 0x%x event %u: %d\n", sdev->protocol_id, event, ret);
 }
 
+static const struct scmi_clk_proto_ops *clk_ops;
+static struct scmi_protocol_handle *clk_ph;
+
+static ssize_t clock_rate_write(struct file *file, const char __user *from, size_t count, loff_t *pos)
+{
+	char text[32] = "";
+	unsigned int id;
+	unsigned long rate;
+	int ret;
+
+	if (count >= sizeof(text) || copy_from_user(text, from, count))
+		return -EINVAL;
+	if (sscanf(text, "%u %lu", &id, &rate) != 2)
+		return -EINVAL;
+	ret = clk_ops->rate_set(clk_ph, id, rate);
+	return ret ?: count;
+}
+
+static const struct file_operations clock_rate_ops = { .owner = THIS_MODULE, .write = clock_rate_write };
+
 static int probe(struct scmi_device *sdev)
 {
 	struct scmi_protocol_handle *ph;
@@ -68,6 +90,12 @@ static int probe(struct scmi_device *sdev)
 	case SCMI_PROTOCOL_PERF:
 		listen(sdev, SCMI_EVENT_PERFORMANCE_LEVEL_CHANGED);
 		listen(sdev, SCMI_EVENT_PERFORMANCE_LIMITS_CHANGED);
+		break;
+	case SCMI_PROTOCOL_CLOCK:
+		clk_ops = sdev->handle->devm_protocol_get(sdev, SCMI_PROTOCOL_CLOCK, &clk_ph);
+		if (IS_ERR(clk_ops))
+			return PTR_ERR(clk_ops);
+		debugfs_create_file("scmi-clock-rate", 0200, NULL, NULL, &clock_rate_ops);
 		break;
 	case SCMI_PROTOCOL_SENSOR:
 		ops = sdev->handle->devm_protocol_get(sdev, SCMI_PROTOCOL_SENSOR, &ph);
@@ -88,6 +116,7 @@ static int probe(struct scmi_device *sdev)
 static const struct scmi_device_id ids[] = {
 	{ SCMI_PROTOCOL_POWER, "test-events-power" },
 	{ SCMI_PROTOCOL_PERF, "test-events-perf" },
+	{ SCMI_PROTOCOL_CLOCK, "test-events-clock" },
 	{ SCMI_PROTOCOL_SENSOR, "test-events-sensor" },
 	{},
 };
