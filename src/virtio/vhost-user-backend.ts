@@ -26,6 +26,8 @@ export interface VhostDevice {
   readonly rings: number
   /** Its own feature bits, below bit 24. */
   readonly features: number
+  /** Whether memory may be told region by region (CONFIGURE_MEM_SLOTS). */
+  readonly memorySlots: boolean
   /** A ring runs from now on. */
   ringStarted(index: number): void
   /**
@@ -43,7 +45,8 @@ type Outcome = 'replied' | 'done' | 'later'
 const offeredLow = (features: number): number =>
   features | F_INDIRECT_DESC | F_EVENT_IDX | F_PROTOCOL_FEATURES
 const offeredHigh = F_VERSION_1_HIGH
-const protocolFeatures = PROTOCOL_MQ | PROTOCOL_REPLY_ACK | PROTOCOL_CONFIGURE_MEM_SLOTS
+const offeredProtocol = ({ memorySlots }: VhostDevice): number =>
+  PROTOCOL_MQ | PROTOCOL_REPLY_ACK | (memorySlots ? PROTOCOL_CONFIGURE_MEM_SLOTS : 0)
 
 /** A refusal that the front end is told of, or for which its connection ends. */
 class Refused extends Error {}
@@ -169,9 +172,9 @@ export class VhostUserBackend {
       case wire.SET_FEATURES:
         return this.#setFeatures(payload[0] ?? 0, payload[1] ?? 0)
       case wire.GET_PROTOCOL_FEATURES:
-        return this.#words(protocolFeatures, 0)
+        return this.#words(offeredProtocol(this.#device), 0)
       case wire.SET_PROTOCOL_FEATURES:
-        if (((payload[0] ?? 0) & ~protocolFeatures) !== 0 || payload[1] !== 0)
+        if (((payload[0] ?? 0) & ~offeredProtocol(this.#device)) !== 0 || payload[1] !== 0)
           throw new Refused('protocol features that were not offered')
         return 'done'
       case wire.GET_QUEUE_NUM:

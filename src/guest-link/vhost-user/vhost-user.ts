@@ -45,6 +45,11 @@ export class VhostUserLink implements GuestLink, Source, VhostDevice {
   readonly counters = new LinkCounters()
   readonly rings = 2
   readonly features = F_P2A_CHANNELS
+  /**
+   * Not where the front end listens. It negotiates nothing anew when we come back after a crash, and then QEMU (10.0)
+   * tells only differences to the memory that it told our predecessor: none.
+   */
+  readonly memorySlots: boolean
   /** A front end that has hung up has said all it had to say. */
   readonly leaving = false
 
@@ -68,6 +73,7 @@ export class VhostUserLink implements GuestLink, Source, VhostDevice {
     const { path, role, access, unsealed } = options
     const { reactor, handler, log } = parts
     this.maxMessageBytes = options.maxMessageBytes ?? defaultMaxMessageBytes
+    this.memorySlots = role === 'server'
     this.#reactor = reactor
     this.#handler = handler
     this.#log = new LogShare(path, reactor, log)
