@@ -22,8 +22,8 @@ export interface GuestSpec {
   readonly busybox: string
   /** Further files of the initramfs, executable, by their path there. */
   readonly programs?: Readonly<Record<string, string>>
-  /** Device tree source that is added to QEMU's own tree. */
-  readonly dts: string
+  /** Source of the device tree, made from QEMU's own tree of this machine: the path of its blob. */
+  readonly tree: (machine: string) => Promise<string>
   /** Socket of the vhost-user back end; `server`: QEMU listens there, and the back end connects. */
   readonly socket: { readonly path: string; readonly server: boolean }
   /** More for the kernel's command line. */
@@ -99,15 +99,21 @@ export class Guest {
     return output
   }
 
-  /** Runs a command over and over until what it wrote matches. */
-  async until(command: string, pattern: RegExp, timeoutMs = 30_000): Promise<void> {
+  /** Runs a command over and over until what it wrote matches; gives that. */
+  async until(command: string, pattern: RegExp, timeoutMs = 30_000): Promise<string> {
     const until = performance.now() + timeoutMs
     for (;;) {
-      const output = await this.ask(command, timeoutMs)
-      if (pattern.test(output)) return
-      if (performance.now() > until) throw new Error(`${this.name}: ${command}: no ${pattern} in ${output}`)
+      const { output } = await this.shell(command, timeoutMs)
+      if (pattern.test(output)) return output
+      if (performance.now() > until)
+        throw new Error(`${this.name}: ${command}: no ${pattern} in …${output.slice(-1500)}`)
       await sleep(200)
     }
+  }
+
+  /** How often `readSensor` has read so far. */
+  async readings(): Promise<number> {
+    return Number(await this.until('cat /tmp/read', /^\d+$/)) // empty for the moment in which it is written
   }
 
   /** Names in a folder that match, in order. */
@@ -155,14 +161,13 @@ function archive({ busybox, modules, programs = {} }: GuestSpec): Buffer {
   return initramfs(files)
 }
 
-/** QEMU's own tree of this machine with the guest's nodes added. */
-async function deviceTree({ qemu, dts }: GuestSpec, at: (name: string) => string): Promise<void> {
+/** Dumps QEMU's own tree, has it completed, and compiles that. */
+async function deviceTree({ qemu, tree }: GuestSpec, at: (name: string) => string): Promise<void> {
   const [command, ...first] = programOf(qemu, 'usr/bin/qemu-system-aarch64')
   const backend = ['-object', `memory-backend-memfd,id=memory,size=${memory},share=on`]
   const dump = hardware(`,dumpdtb=${at('qemu.dtb')}`)
   await run(command, [...first, ...dump, ...backend, '-display', 'none', '-nodefaults', '-serial', 'null'])
+  writeFileSync(at('guest.dts'), await tree(at('qemu.dtb')))
   const [compiler, ...own] = programOf(qemu, 'usr/bin/dtc')
-  const tree = await run(compiler, [...own, '-q', '-I', 'dtb', '-O', 'dts', at('qemu.dtb')])
-  writeFileSync(at('guest.dts'), `${tree}\n${dts}`)
   await run(compiler, [...own, '-q', '-I', 'dts', '-O', 'dtb', '-o', at('guest.dtb'), at('guest.dts')])
 }

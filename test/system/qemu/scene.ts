@@ -7,7 +7,7 @@ import type { Steps } from '../lib/report.ts'
 import { qemuTree } from '../lib/trees.ts'
 import { Guest, type GuestSpec } from './guest.ts'
 import { debianKernel, kernelPackages } from './kernel.ts'
-import { type GuestName, guestNodes } from './nodes.ts'
+import { type GuestName, guestTree } from './nodes.ts'
 
 /** Which side listens at the guest's socket: scmid, or QEMU, which then bears a daemon that comes and goes. */
 export type Listener = 'scmid' | 'QEMU'
@@ -42,21 +42,19 @@ export class Scene {
   async boot(name: GuestName, listener: Listener, more: Partial<GuestSpec> = {}): Promise<Guest> {
     const path = this.#daemon.path(`${name}.sock`)
     const server = listener === 'QEMU'
-    const add = () =>
-      this.#daemon.client.addDomain(
-        {
-          name,
-          dtb: readFileSync(example(`${name}.dtb`)),
-          dtbPath: `${name}.dtb`,
-          link: { kind: 'vhost-user', path, role: server ? 'client' : 'server' },
-        },
-        { dryRun: false },
-      )
-    await add()
+    await this.#daemon.client.addDomain(
+      {
+        name,
+        dtb: readFileSync(example(`${name}.dtb`)),
+        dtbPath: `${name}.dtb`,
+        link: { kind: 'vhost-user', path, role: server ? 'client' : 'server' },
+      },
+      { dryRun: false },
+    )
     const guest = await Guest.start({
       name,
       ...this.#base,
-      dts: guestNodes(name),
+      tree: machine => guestTree(name, machine),
       socket: { path, server },
       ...more,
     })
