@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander'
 import { type Logger, pino } from 'pino'
 import { type Directories, directories } from './config/paths.ts'
 import { parseConfig, type ScmidConfig } from './config/scmid.ts'
+import { scmidOptions, scmidSummary } from './config/scmid-options.ts'
 import { version } from './config/version.ts'
 import { type Started, startDaemon } from './daemon.ts'
 import { loadDeviceTree } from './dt/load.ts'
@@ -15,7 +16,6 @@ import { refuseErrors } from './permissions/plan-problems.ts'
 import { loadPlatform } from './platform/load.ts'
 import { Running } from './running.ts'
 
-const defaultConfig = '/etc/scmid/scmid.yaml'
 /** What the operator or the machine is to mend. */
 const EXIT_FAULT = 1
 const EXIT_USAGE = 2
@@ -32,13 +32,9 @@ interface Options {
 }
 
 function command(): Command {
-  return new Command('scmid')
-    .description(
-      'Mediates SCMI between guests and firmware: each guest reaches its own devices’ resources, and nothing else.',
-    )
-    .option('-c, --config <file>', 'configuration file', defaultConfig)
-    .option('--check', 'read the configuration and every file it names, say what is wrong, and end')
-    .option('--directory <dir>', 'keep sockets, state and log in this directory instead')
+  const program = new Command('scmid').description(scmidSummary)
+  for (const { flags, summary, initial } of scmidOptions) program.option(flags, summary, initial)
+  return program
     .version(version, '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .exitOverride()

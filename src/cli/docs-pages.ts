@@ -1,8 +1,11 @@
 // The generated pages: which there are, how each is made, and whether it is stale.
-import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { errorText } from '../errors.ts'
 import { commands } from './commands.ts'
+import { bashCompletion } from './completion.ts'
+import { defaultConfigFile } from './docs-config.ts'
+import { configManPage, scmictlManPage, scmidManPage } from './docs-man.ts'
 import { protocolsPage, protocolTable } from './docs-protocols.ts'
 import { scmictlPage } from './docs-scmictl.ts'
 
@@ -24,6 +27,11 @@ const pages: readonly Page[] = [
     path: 'README.md',
     make: before => (before === undefined ? before : between(before, ...readmeMarkers, protocolTable())),
   },
+  { path: 'packaging/scmid.yaml', make: () => defaultConfigFile() },
+  { path: 'packaging/man/scmictl.1', make: () => scmictlManPage(commands) },
+  { path: 'packaging/man/scmid.8', make: () => scmidManPage() },
+  { path: 'packaging/man/scmid.conf.5', make: () => configManPage() },
+  { path: 'packaging/bash-completion/scmictl', make: () => bashCompletion(commands) },
 ]
 
 /** `text` with `inner` between the two marker lines. Throws when they are not there, once each and in order. */
@@ -56,7 +64,10 @@ export function generate(root: string, check: boolean): string[] {
       const after = make(before)
       if (after === undefined || after === before) continue
       if (check) lines.push(`${path}: ${before === undefined ? 'missing' : 'stale'}; run npm run docs`)
-      else writeFileSync(join(root, path), after)
+      else {
+        mkdirSync(dirname(join(root, path)), { recursive: true })
+        writeFileSync(join(root, path), after)
+      }
     } catch (error) {
       lines.push(`${path}: ${errorText(error)}`)
     }

@@ -33,6 +33,7 @@ interface GenerateOptions {
   readonly onto?: string
   readonly tree?: string
   readonly vhostUser?: string
+  readonly vhostUserClient?: string
   readonly memory?: string
   readonly format?: (typeof formats)[number]
   readonly output?: string
@@ -110,7 +111,11 @@ export const generateCommand: CommandSpec<GenerateOptions> = {
     },
     { flags: '--onto <file>', summary: 'A whole device tree blob to put the SCMI nodes into.' },
     { flags: '--tree <path>', summary: 'Where the toolstack will find the tree, for xl, qemu and libvirt.' },
-    { flags: '--vhost-user <path>', summary: 'Where QEMU listens for the daemon, for qemu and libvirt.' },
+    { flags: '--vhost-user <path>', summary: 'For qemu and libvirt: where the daemon listens for QEMU.' },
+    {
+      flags: '--vhost-user-client <path>',
+      summary: 'For qemu and libvirt: where QEMU listens for the daemon; the usual way.',
+    },
     { flags: '--memory <size>', summary: 'RAM of the guest, for qemu: 512M, 2G.', parse: size },
     { flags: '--format <format>', summary: `${formats.join(', ')}; dts by default.`, ...choice(formats) },
     { flags: '-o, --output <file>', summary: 'Write there, not to stdout.' },
@@ -230,7 +235,7 @@ function hostDevice(host: DeviceTree, text: string): DeviceNode {
 
 function conduitOf(options: GenerateOptions, view: DomainView | undefined, isQemu: boolean): Conduit {
   const link = view?.link
-  const usual = isQemu || (link?.kind as string | undefined) === 'vhost-user' ? 'virtio' : 'smc'
+  const usual = isQemu || link?.kind === 'vhost-user' ? 'virtio' : 'smc'
   if ((options.conduit ?? usual) === 'virtio') {
     const misplaced = [
       ['--smc-id', options.smcId],
@@ -246,6 +251,22 @@ function conduitOf(options: GenerateOptions, view: DomainView | undefined, isQem
     smcId: options.smcId ?? linkSmcId ?? defaultSmcId,
     shmemAddress: options.shmemAddress ?? defaultShmemAddress,
     shmemBytes: defaultShmemBytes,
+  }
+}
+
+/** As the options have it, else as the daemon has it; else QEMU listens. */
+function socketOf(
+  { vhostUser, vhostUserClient }: GenerateOptions,
+  view: DomainView | undefined,
+  name: string,
+): { socket: string; qemuListens: boolean } {
+  if (vhostUser !== undefined && vhostUserClient !== undefined)
+    throw new UsageError("'scmictl generate' takes one of --vhost-user and --vhost-user-client.")
+  const link = view?.link.kind === 'vhost-user' ? view.link : undefined
+  const asked = vhostUser ?? vhostUserClient
+  return {
+    socket: asked ?? link?.path ?? `/run/${name}-scmi.sock`,
+    qemuListens: asked !== undefined ? vhostUser === undefined : link?.role !== 'server',
   }
 }
 
@@ -267,11 +288,10 @@ function write(
   const dtb = (): Uint8Array => writeFdt(root, reserved)
   const shmemAddress = conduit.kind === 'smc' ? conduit.shmemAddress : undefined
   const xl = { name, tree: options.tree ?? `/etc/xen/${name}.dtb`, assignment: made.assignment, shmemAddress }
-  const linkPath = (view?.link.kind as string | undefined) === 'vhost-user' ? view?.link.path : undefined
   const qemu = {
     name,
     tree: options.tree ?? `${name}.dtb`,
-    socket: options.vhostUser ?? linkPath ?? `/run/scmid/${name}.vhost`,
+    ...socketOf(options, view, name),
     memory: options.memory ?? '1G',
   }
   const lines = (list: readonly string[]): string => `${list.join('\n')}\n`

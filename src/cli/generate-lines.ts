@@ -48,8 +48,9 @@ export function xlLines({ name, tree, assignment, shmemAddress }: XlFacts): read
 
 export interface QemuFacts {
   readonly name: string
-  /** Where QEMU listens for scmid. */
+  /** The vhost-user socket, and whether QEMU listens there or scmid. */
   readonly socket: string
+  readonly qemuListens: boolean
   /** Where the tree lies. */
   readonly tree: string
   /** RAM as QEMU takes it: 512M, 2G. */
@@ -59,14 +60,15 @@ export interface QemuFacts {
 /** QEMU's arguments, each option with its value; guest memory is shared, because scmid reads it. */
 export const qemuArguments = ({
   socket,
+  qemuListens,
   tree,
   memory,
 }: QemuFacts): readonly (readonly [string, string])[] => [
   ['-machine', 'virt,memory-backend=mem'],
   ['-m', memory],
   ['-object', `memory-backend-memfd,id=mem,size=${memory},share=on`],
-  // QEMU listens and starts when scmid has connected: so a guest outlives a restart of scmid.
-  ['-chardev', `socket,id=scmi,path=${socket.replaceAll(',', ',,')},server=on`],
+  // Where QEMU listens it starts when scmid has connected, and the guest outlives a restart of scmid.
+  ['-chardev', `socket,id=scmi,path=${socket.replaceAll(',', ',,')}${qemuListens ? ',server=on' : ''}`],
   ['-device', 'vhost-user-scmi-pci,chardev=scmi,id=scmi0'],
   ['-dtb', tree],
 ]

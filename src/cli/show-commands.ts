@@ -1,9 +1,10 @@
 // Commands that only look: status, info, list, agent-list, device-list.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { MediatorError } from '../errors.ts'
 import type { AgentView, DeviceView, DomainView, ResourceView } from '../lifecycle/views.ts'
 import { protocolOf } from '../scmi/protocols.ts'
-import type { CommandSpec } from './command.ts'
+import { type CommandSpec, integer } from './command.ts'
 import type { Column, Output } from './output.ts'
 
 const long = { flags: '-l, --long', summary: 'All details.' } as const
@@ -13,29 +14,44 @@ export const protocolName = (id: number): string => protocolOf(id)?.key ?? `0x${
 
 const protocolNames = (ids: readonly number[]): string => ids.map(protocolName).join(',')
 
-export const status: CommandSpec = {
+/** Milliseconds between two tries of a daemon that is coming up. */
+const retryMs = 200
+
+export const status: CommandSpec<{ wait?: number }> = {
   name: 'status',
   args: '',
   summary: 'Tell whether the daemon is well; the exit code tells it too.',
   details: [
     'Exit code 0: it runs and all is well. 1: it runs degraded, each problem on a line of its own, or it cannot be reached.',
   ],
-  options: [],
+  options: [
+    {
+      flags: '--wait <seconds>',
+      summary: 'Wait so long for a daemon that is starting.',
+      parse: integer(0, 86_400),
+    },
+  ],
   modifies: false,
   daemon: 'yes',
-  async run({ client, out }) {
-    try {
-      const view = await client().status()
-      out.document(view, () => {
-        out.marked(view.state, '')
-        for (const problem of view.problems) out.line(`  ${problem}`)
-      })
-      return view.state === 'ok' ? 0 : 1
-    } catch (error) {
-      if (!(error instanceof MediatorError) || error.code !== 'DAEMON_UNREACHABLE') throw error
-      if (!out.json) throw error
-      out.data({ state: 'unreachable', problems: [error.message] })
-      return 1
+  async run({ client, options: { wait = 0 }, out }) {
+    for (let left = wait * 1000; ; left -= retryMs) {
+      try {
+        const view = await client().status()
+        out.document(view, () => {
+          out.marked(view.state, '')
+          for (const problem of view.problems) out.line(`  ${problem}`)
+        })
+        return view.state === 'ok' ? 0 : 1
+      } catch (error) {
+        if (!(error instanceof MediatorError) || error.code !== 'DAEMON_UNREACHABLE') throw error
+        if (left > 0) {
+          await sleep(retryMs)
+          continue
+        }
+        if (!out.json) throw error
+        out.data({ state: 'unreachable', problems: [error.message] })
+        return 1
+      }
     }
   },
 }

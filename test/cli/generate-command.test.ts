@@ -90,7 +90,7 @@ describe('lines', () => {
       'generate',
       ...host,
       ...guest('a'),
-      ...['--format', 'qemu', '--memory', '512M', '--vhost-user', '/run/scmid/a b.sock'],
+      ...['--format', 'qemu', '--memory', '512M', '--vhost-user-client', '/run/scmid/a b.sock'],
     ])
     expect(stdout).toBe(
       [
@@ -102,6 +102,11 @@ describe('lines', () => {
         '-dtb guest-a.dtb\n',
       ].join('\n'),
     )
+  })
+
+  test('QEMU connects where the daemon listens', async () => {
+    const args = ['generate', ...host, ...guest('a'), '--format', 'qemu', '--vhost-user', '/run/scmid/a.sock']
+    expect((await scmictl(args)).stdout).toContain('-chardev socket,id=scmi,path=/run/scmid/a.sock \\\n')
   })
 
   test('libvirt: shared memory and arguments that it passes through', async () => {

@@ -1,0 +1,62 @@
+// What each property of scmid's configuration means, a sentence or two: the manual and the default configuration are
+// made from it. Its keys are the schema's (scmid-schema.ts); a test holds them together.
+
+/** By property path; `[]` stands for the items of a list. */
+export const configHelp: Readonly<Record<string, string>> = {
+  host: "The host's flattened device tree: which device uses which clock, power domain or reset of the firmware. On a running Dom0 it is /sys/firmware/fdt.",
+  firmware: 'The way to the SCMI platform.',
+  'firmware.link':
+    'Kind of link. embedded: a virtual SCP inside the daemon. stream-socket: a platform in another process.',
+  'firmware.platform': 'For embedded: the file that describes the virtual SCP.',
+  'firmware.channels': 'For stream-socket: the channels of the agents, 1, 2, … in this order.',
+  'firmware.channels[].path': 'Where the platform listens for this channel.',
+  'firmware.channels[].agentId': 'The agent id that the platform must answer there; else it is asked.',
+  'firmware.channels[].smcId': 'Function id of the channel, to be compared with other channels.',
+  'firmware.channels[].shmem': 'Address of its shared memory, to be compared with other channels.',
+  'firmware.connectMs': 'For stream-socket: milliseconds to wait for all channels at start; 5000.',
+  'firmware.deadlineMs':
+    'Milliseconds until a silent platform counts as failed; its guests are answered COMMS_ERROR then.',
+  'firmware.management': 'The channel of the trusted agent, which may set permissions.',
+  'firmware.management.channel': 'For embedded: its number.',
+  'firmware.management.path': 'For stream-socket: where the platform listens for it.',
+  'firmware.management.agentId': 'The agent id that the platform must answer there.',
+  'firmware.agents':
+    'For embedded: what is known of the other channels. The daemon asks each one who it is, and refuses to start when the answer differs, or when an id stands twice.',
+  'firmware.agents[].channel': 'Number of the channel.',
+  'firmware.agents[].agentId': 'The agent id that the platform must answer there.',
+  'firmware.agents[].smcId': 'Function id of the channel, to be compared with other channels.',
+  'firmware.agents[].shmem': 'Address of its shared memory, to be compared with other channels.',
+  guests: 'What holds for every guest.',
+  'guests.maxMessageBytes': 'Largest frame, header and payload, in bytes.',
+  'guests.smcId':
+    "Function id of the calls that guests make, unless their domain has its own: the tree's arm,smc-id.",
+  'guests.unsealedMemory':
+    "What becomes of a vhost-user guest's memory that is not sealed against shrinking. copy: it is read and written by system calls, which a shrunken file only makes fail. refuse: the guest is not served.",
+  audit: 'The audit log.',
+  'audit.queries':
+    'Whether queries that were allowed are recorded too. Denials and control messages always are.',
+  'audit.recordsPerGuest': 'Records in flight that one guest may have before it is answered BUSY.',
+  'audit.maxFileBytes': 'A file of this many bytes is rotated out.',
+  'audit.files': 'How many rotated files are kept.',
+  log: "The daemon's own log, on standard error.",
+  'log.level': 'What is told; SIGHUP takes a new level at once.',
+  directories:
+    'Where sockets, state and the audit log go. scmictl knows the defaults; with another run directory it wants --socket.',
+  'directories.run': 'Sockets and the lock; /run/scmid for root.',
+  'directories.state': 'What outlives the daemon; /var/lib/scmid for root.',
+  'directories.log': 'The audit log; /var/log/scmid for root.',
+  domains: 'Domains to add at start. Others come and go by scmictl domain-add and domain-remove.',
+  'domains[].name': 'Its name.',
+  'domains[].domid': "The hypervisor's number of it.",
+  'domains[].dtb': "The guest's partial device tree, the one that xl gets as device_tree=.",
+  'domains[].agentId': 'The agent id it shall have; else the first free one.',
+  'domains[].trapSocket': 'Where its trapped calls and its shared memory come from.',
+  'domains[].messageSocket': 'Where its frames come from, without shared memory.',
+  'domains[].vhostUser': 'Where its virtio device is served over vhost-user.',
+  'domains[].vhostUser.path': 'The socket.',
+  'domains[].vhostUser.role':
+    'server: the daemon listens. client: the virtual machine monitor listens and the daemon connects, again and again, so that the guest outlives a restart of the daemon.',
+  'domains[].vhostUser.mode': 'Mode of the socket where the daemon listens.',
+  'domains[].vhostUser.owner': 'Owner of the socket where the daemon listens.',
+  'domains[].smcId': "Function id of its calls, where not guests.smcId's.",
+}
