@@ -51,6 +51,7 @@ export const EFD_NONBLOCK = 0o4000
 export const EFD_CLOEXEC = 0o2000000
 export const CLOCK_REALTIME = 0
 export const CLOCK_MONOTONIC = 1
+export const TFD_TIMER_ABSTIME = 1
 
 export const EPERM = 1
 export const ENOENT = 2

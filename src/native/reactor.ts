@@ -7,7 +7,7 @@ import { ReactorClock } from './clock.ts'
 import * as libc from './libc.ts'
 import { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, errnoName } from './linux.ts'
 import { NativeMemory } from './native-memory.ts'
-import { Timer, type TimerSource, Timers } from './timer.ts'
+import { Alarm, Timer, type TimerSource, Timers } from './timer.ts'
 
 /** What the reactor calls when a file descriptor has events. */
 export interface Source {
@@ -42,6 +42,8 @@ export class Reactor {
   readonly #control = NativeMemory.allocate(16)
   readonly #clock = new ReactorClock()
   readonly #timers = new Timers()
+  /** Ends a wait when the first timer is due. A timeout of each wait would have the kernel set a timer each time. */
+  readonly #alarm: Alarm
   /** By slot. A slot's generation tells an event of a source that has just been removed from one of its successor. */
   readonly #sources: (Source | undefined)[] = []
   readonly #fds: number[] = []
@@ -62,6 +64,8 @@ export class Reactor {
     this.wakeFd = checked('eventfd', libc.eventfd())
     // Edge-triggered and never read: each write is an edge, and the count cannot fill up in this universe.
     this.add(this.wakeFd, EPOLLIN | EPOLLET, { ready: () => this.onWake() })
+    this.#alarm = new Alarm(this.#clock)
+    this.add(this.#alarm.fd, EPOLLIN | EPOLLET, this.#alarm)
   }
 
   /** Wakes the reactor whose `wakeFd` this is; from any thread. */
@@ -147,7 +151,8 @@ export class Reactor {
    * events once, then the timers. Gives how many sources it called.
    */
   step(timeoutMs: number): number {
-    const wait = this.#againCount > 0 ? 0 : this.#timers.shorten(timeoutMs)
+    if (this.#timers.changed) this.#alarm.arm(this.#timers)
+    const wait = this.#againCount > 0 ? 0 : timeoutMs
     const count = libc.epollWait(this.#epoll, this.#events.address, eventsPerRound, wait)
     this.#clock.refresh()
     if (count < 0) throw new MediatorError('SYSTEM', `epoll_wait: ${errnoName(count)}`)
@@ -158,6 +163,10 @@ export class Reactor {
       const slot = words[at + dataWord]!
       const source = this.#sources[slot]
       if (source === undefined || this.#generations[slot] !== words[at + dataWord + 1]) continue
+      if (source === this.#alarm) {
+        this.#timers.changed = true // whatever is still set wants its alarm
+        continue
+      }
       this.#call(source, words[at]!)
       called++
     }
@@ -182,6 +191,7 @@ export class Reactor {
     this.#open = false
     this.stop()
     libc.close(this.wakeFd)
+    this.#alarm.close()
     libc.close(this.#epoll)
     this.#events.release()
     this.#control.release()

@@ -1,5 +1,9 @@
 // Deadlines that a reactor keeps: set, cleared, and called when due. Only those that are set cost anything.
+import { MediatorError } from '../errors.ts'
 import type { ReactorClock } from './clock.ts'
+import { close, timerfdCreate, timerfdSettime } from './libc.ts'
+import { CLOCK_MONOTONIC, errnoName, TFD_TIMER_ABSTIME } from './linux.ts'
+import { NativeMemory } from './native-memory.ts'
 
 /** What a timer calls. */
 export interface TimerSource {
@@ -49,11 +53,14 @@ export class Timer {
 
 /** The timers of one reactor that are set, in no order: there are few. */
 export class Timers {
+  /** One was set, or the alarm has gone off: the alarm may have to be set anew. */
+  changed = false
   readonly #set: Timer[] = []
   #count = 0
 
   /** Adds a timer, unless it is there. */
   put(timer: Timer): void {
+    this.changed = true
     if (timer.place >= 0) return
     timer.place = this.#count
     this.#set[this.#count++] = timer
@@ -69,15 +76,14 @@ export class Timers {
     timer.place = -1
   }
 
-  /** The shorter of `timeoutMs` (-1: for ever) and the time to the first timer, in milliseconds, rounded up. */
-  shorten(timeoutMs: number): number {
-    let wait = timeoutMs
+  /** Microseconds until the first one is due, 0 when it is; -1 when none is set. */
+  first(): number {
+    let first = -1
     for (let i = 0; i < this.#count; i++) {
-      const left = this.#set[i]!.left()
-      const leftMs = left <= 0 ? 0 : Math.ceil(left / 1000)
-      if (wait < 0 || leftMs < wait) wait = leftMs
+      const left = Math.max(0, this.#set[i]!.left())
+      if (first < 0 || left < first) first = left
     }
-    return wait
+    return first
   }
 
   /** A timer whose time has come, now clear; undefined when there is none. */
@@ -94,5 +100,41 @@ export class Timers {
   /** How many are set. */
   get count(): number {
     return this.#count
+  }
+}
+
+/** A timer file that is ready when the first of a reactor's timers is due. It is not read: each time is an edge. */
+export class Alarm {
+  readonly fd: number
+  readonly #clock: ReactorClock
+  /** struct itimerspec: interval, then value, each 64-bit seconds and nanoseconds. */
+  readonly #spec = NativeMemory.allocate(32)
+
+  constructor(clock: ReactorClock) {
+    this.#clock = clock
+    this.fd = timerfdCreate(CLOCK_MONOTONIC)
+    if (this.fd < 0) throw new MediatorError('SYSTEM', `timerfd_create: ${errnoName(this.fd)}`)
+  }
+
+  /** Nothing to do: that it was ready ended the wait. */
+  ready(): void {}
+
+  /** Sets it to the first timer; when none is set it goes off for nothing, at most once. */
+  arm(timers: Timers): void {
+    timers.changed = false
+    const left = timers.first()
+    if (left < 0) return
+    const due = (this.#clock.times[1] as number) + left
+    const seconds = Math.floor(due / 1e6)
+    const { words } = this.#spec
+    words[4] = seconds % 2 ** 32
+    words[5] = Math.floor(seconds / 2 ** 32)
+    words[6] = (due - seconds * 1e6) * 1000
+    timerfdSettime(this.fd, TFD_TIMER_ABSTIME, this.#spec.address)
+  }
+
+  close(): void {
+    close(this.fd)
+    this.#spec.release()
   }
 }

@@ -64,6 +64,8 @@ export class DeviceQueue {
   readonly #indirect: boolean
   readonly #mask: number
   readonly #table: RingPart
+  /** The ring is a copy: what is needed of it must be fetched, and what is written stored. */
+  readonly #copied: boolean
   readonly #available: RingPart
   readonly #usedPart: RingPart
   readonly #descriptors: Int32Array
@@ -75,8 +77,9 @@ export class DeviceQueue {
   readonly #entryBytes = new Uint8Array(this.#entry.buffer)
   /** The available index as it was read last. */
   #seen: number
-  /** The used index at the last signal; -1: signal whatever the driver says. */
-  #signalled = -1
+  /** The used index that the driver was shown last, and whether it was shown none: then it is signalled anyway. */
+  #published = 0
+  #first = true
 
   private constructor(
     memory: GuestMemory,
@@ -93,6 +96,7 @@ export class DeviceQueue {
     this.#eventIdx = features.eventIdx
     this.#indirect = features.indirect
     this.#table = table
+    this.#copied = table.copied || available.copied || used.copied
     this.#available = available
     this.#usedPart = used
     this.#descriptors = table.ints
@@ -125,13 +129,14 @@ export class DeviceQueue {
     const queue = new DeviceQueue(memory, size, table, available, used, features, next & 0xffff)
     used.fetch()
     queue.used = Atomics.load(queue.#usedHalves, IDX)
+    queue.#published = queue.used
     return queue
   }
 
   /** The head of the next chain, which stays the next until `advance`; EMPTY or BROKEN. */
   peek(): number {
     if (this.#seen === this.next) {
-      if (!this.#available.fetch()) return BROKEN
+      if (this.#copied && !this.#available.fetch()) return BROKEN
       this.#seen = Atomics.load(this.#ring, IDX)
       const ahead = (this.#seen - this.next) & 0xffff
       if (ahead === 0) return EMPTY
@@ -174,6 +179,8 @@ export class DeviceQueue {
     let indirect = false
     let tableHi = 0
     let tableLo = 0
+    let tableWord = 0
+    let inPlace = true
     let entries = this.size
     let index = head
     let left = Math.max(this.size, chainLimit)
@@ -186,15 +193,15 @@ export class DeviceQueue {
     this.segments = 0
     for (;;) {
       if (index >= entries || left-- === 0) return MALFORMED
-      let at = index * descriptorWords
-      if (indirect) {
+      let at = tableWord + index * descriptorWords
+      if (!inPlace) {
         const offset = index * descriptorBytes
         const lo = (tableLo + offset) | 0
         const hi = (lo ^ (0x8000_0000 | 0)) < (tableLo ^ (0x8000_0000 | 0)) ? (tableHi + 1) | 0 : tableHi
         if (!memory.read(hi, lo, descriptorBytes, this.#entryBytes, this.#entry, 0)) return MALFORMED
         table = this.#entry
         at = 0
-      } else if (this.#table.copied && !this.#table.fetch(index * descriptorBytes, descriptorBytes))
+      } else if (!indirect && this.#copied && !this.#table.fetch(index * descriptorBytes, descriptorBytes))
         return MALFORMED
       const lo = table[at] as number
       const hi = table[at + 1] as number
@@ -207,6 +214,12 @@ export class DeviceQueue {
         indirect = true
         tableHi = hi
         tableLo = lo
+        const view = memory.view(hi, lo, length)
+        inPlace = view !== undefined
+        if (view !== undefined) {
+          table = view
+          tableWord = memory.at
+        }
         entries = length / descriptorBytes
         index = 0
         continue
@@ -256,30 +269,33 @@ export class DeviceQueue {
     return true
   }
 
-  /** Gives a chain back with `written` bytes in it; the driver sees it at once. */
+  /** Gives a chain back with `written` bytes in it; the driver sees it with the next `publish`. */
   push(head: number, written: number): void {
     const word = USED_RING_WORD + (this.used & this.#mask) * usedElementWords
     this.#usedInts[word] = head
     this.#usedInts[word + 1] = written
-    this.#usedPart.store(word * 4, usedElementWords * 4)
+    if (this.#copied) this.#usedPart.store(word * 4, usedElementWords * 4)
     this.used = (this.used + 1) & 0xffff
-    Atomics.store(this.#usedHalves, IDX, this.used)
-    this.#usedPart.store(IDX * 2, 2)
   }
 
-  /** Whether the driver wants a signal for what was pushed since this was last asked. */
-  wantsSignal(): boolean {
+  /** Shows the driver what was pushed since this was last called; whether it wants a signal for that. */
+  publish(): boolean {
     const { used } = this
-    const former = this.#signalled
+    const former = this.#published
     if (former === used) return false
-    this.#signalled = used
-    if (former < 0 || this.#eventIdx === undefined) return true
+    this.#published = used
+    Atomics.store(this.#usedHalves, IDX, used)
+    if (this.#copied) this.#usedPart.store(IDX * 2, 2)
+    if (this.#first || this.#eventIdx === undefined) {
+      this.#first = false
+      return true
+    }
     if (!this.#eventIdx) {
-      this.#available.fetch(FLAGS * 2, 2)
+      if (this.#copied) this.#available.fetch(FLAGS * 2, 2)
       return (Atomics.load(this.#ring, FLAGS) & NO_INTERRUPT) === 0
     }
     const at = RING + this.size
-    this.#available.fetch(at * 2, 2)
+    if (this.#copied) this.#available.fetch(at * 2, 2)
     const event = Atomics.load(this.#ring, at)
     return ((used - event - 1) & 0xffff) < ((used - former) & 0xffff)
   }

@@ -40,6 +40,8 @@ export class GuestMemory {
   #window = 0
   #at = 0
   #room = 0
+  /** Where in the last `view` its words begin. */
+  at = 0
 
   constructor(unsealed: UnsealedMemory) {
     this.#unsealed = unsealed
@@ -129,6 +131,17 @@ export class GuestMemory {
       lo = (lo + step) | 0
     }
     return true
+  }
+
+  /**
+   * Words that begin at `hi:lo`, in place: the view that holds all `length` bytes, whose word `at` is the first;
+   * undefined where they are not mapped in one piece. Whoever reads them reads each word once.
+   */
+  view(hi: number, lo: number, length: number): Int32Array | undefined {
+    if (!this.#locate(hi, lo) || this.#room < length) return undefined
+    if ((this.#fd[this.#window] as number) >= 0 || (this.#at & 3) !== 0) return undefined
+    this.at = this.#at >>> 2
+    return this.#ints[this.#window]
   }
 
   /** Copies `length` bytes at `hi:lo` to byte `to` of one memory seen as `bytes` and `ints`; false when not there. */

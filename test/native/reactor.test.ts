@@ -202,7 +202,7 @@ describe('sources', () => {
     reactor.add(b, EPOLLIN, { ready: () => {} })
     expect(() => reactor.add(b, EPOLLIN, { ready: () => {} })).toThrow(/watched already/)
     expect(() => reactor.add(-1, EPOLLIN, { ready: () => {} })).toThrow(/EBADF/)
-    expect(reactor.sourceCount).toBe(2)
+    expect(reactor.sourceCount).toBe(3)
   })
 
   test('hear of a closed peer', () => {

@@ -98,7 +98,7 @@ export class CommandQueue {
       this.#take(head)
     }
     this.#batching = false
-    if (queue.wantsSignal()) ring.signal()
+    if (queue.publish()) ring.signal()
     if (left === 0) this.#reactor.again(ring.kickFd)
   }
 
@@ -129,7 +129,7 @@ export class CommandQueue {
     this.#release(slot)
     this.#pool.give(transfer)
     if (this.#batching) return
-    if (queue.wantsSignal()) this.#ring.signal()
+    if (queue.publish()) this.#ring.signal()
     this.#resume()
   }
 
@@ -144,7 +144,7 @@ export class CommandQueue {
       transfer.cookie = -1 // the handler may still complete it; until then nobody else may have it
       this.#refuse(slot, GENERIC_ERROR)
     }
-    if (this.#ring.queue?.wantsSignal()) this.#ring.signal()
+    if (this.#ring.queue?.publish()) this.#ring.signal()
     this.#reactor.again(this.#ring.kickFd)
     return true
   }
@@ -153,7 +153,7 @@ export class CommandQueue {
   abandon(): void {
     for (let slot = 0; slot < inFlightMax; slot++)
       if (this.#transfers[slot] !== undefined) this.#refuse(slot, BUSY)
-    if (this.#ring.queue?.wantsSignal()) this.#ring.signal()
+    if (this.#ring.queue?.publish()) this.#ring.signal()
     this.forget()
   }
 

@@ -49,7 +49,7 @@ export class EventQueue {
       delivered = queue.fill(this.#segments, 0, this.#bytes, this.#ints, length)
       queue.push(head, delivered ? length : 0)
     }
-    if (queue.wantsSignal()) ring.signal()
+    if (queue.publish()) ring.signal()
     if (delivered) this.#counters.delivered++
     else this.#counters.undelivered++
     return delivered
