@@ -137,10 +137,11 @@ export class DeviceQueue {
   peek(): number {
     if (this.#seen === this.next) {
       if (this.#copied && !this.#available.fetch()) return BROKEN
-      this.#seen = Atomics.load(this.#ring, IDX)
-      const ahead = (this.#seen - this.next) & 0xffff
+      const seen = Atomics.load(this.#ring, IDX)
+      const ahead = (seen - this.next) & 0xffff
       if (ahead === 0) return EMPTY
       if (ahead > this.size) return BROKEN
+      this.#seen = seen
     }
     const head = this.#ring[RING + (this.next & this.#mask)] as number
     return head < this.size ? head : BROKEN

@@ -9,7 +9,7 @@ import type { FrameHandler, GuestLink } from '../../src/guest-link/guest-link.ts
 import { ALLOWED, countersOf, createCounters, DENIED, ERRORS, MESSAGES } from '../../src/mediator/counters.ts'
 import { maxGuests } from '../../src/mediator/guest.ts'
 import { Relay } from '../../src/mediator/relay.ts'
-import type { RelayCommand } from '../../src/mediator/relay-port.ts'
+import type { GuestOpening, RelayCommand } from '../../src/mediator/relay-port.ts'
 import { Reactor } from '../../src/native/reactor.ts'
 import { compileGrants, type Grants, protocolIds, type ResourceId } from '../../src/permissions/grants.ts'
 import type { PlatformConfig } from '../../src/platform/config.ts'
@@ -161,6 +161,8 @@ export interface MachineOptions {
   /** The firmware lets every agent use everything, so that the mediator alone stands between. True by default. */
   readonly permissive?: boolean
   readonly firmware?: (platform: Platform) => FirmwareLink & { open(handler: FirmwareHandler): void }
+  /** A guest's link of another kind than a guest in memory. */
+  readonly link?: (opening: GuestOpening, handler: FrameHandler, reactor: Reactor) => GuestLink
   readonly recordsPerGuest?: number
   readonly auditQueries?: boolean
   /** Devices of the host. 4 (i2c2) and what is in no device by default. */
@@ -237,6 +239,8 @@ export class Machine {
         return link
       },
       makeLink: (opening, handler) => {
+        const link = options.link?.(opening, handler, this.#reactor)
+        if (link !== undefined) return link
         const guest = new MemoryGuest(opening.slot, handler, opening.maxMessageBytes)
         this.guests[opening.slot] = guest
         handler.restarted?.(guest)

@@ -180,8 +180,8 @@ export class Guest {
   readonly socket: FrontEndSocket
   readonly memory = new MappedMemory(memoryBytes)
   readonly memfd: number
-  readonly commands: DriverQueue
-  readonly events: DriverQueue
+  commands: DriverQueue
+  events: DriverQueue
   readonly kicks = [libc.eventfd(), libc.eventfd()]
   readonly calls = [libc.eventfd(), libc.eventfd()]
   readonly errs = [libc.eventfd(), libc.eventfd()]
@@ -199,14 +199,25 @@ export class Guest {
     this.memfd = memfd(memoryBytes, options.seals ?? F_SEAL_SHRINK | F_SEAL_GROW)
     const fault = this.memory.attach(this.memfd, memoryBytes)
     if (fault !== undefined) throw new Error(fault)
+    this.commands = this.#queue(0, this.ringSize)
+    this.events = this.#queue(eventAt, this.eventRingSize)
+  }
+
+  #queue(at: number, size: number): DriverQueue {
     const shared = {
       buffer: this.memory.buffer,
       hi: Number(guestBase >> 32n),
       lo: Number(guestBase & 0xffff_ffffn) | 0,
     }
-    const eventIdx = (this.features & EVENT_IDX) !== 0n
-    this.commands = new DriverQueue(shared, 0, this.ringSize, eventIdx)
-    this.events = new DriverQueue(shared, eventAt, this.eventRingSize, eventIdx)
+    return new DriverQueue(shared, at, size, (this.features & EVENT_IDX) !== 0n)
+  }
+
+  /** The driver begins anew, with empty rings. */
+  wipe(): void {
+    this.memory.bytes.fill(0)
+    this.#buffer = buffersAt
+    this.commands = this.#queue(0, this.ringSize)
+    this.events = this.#queue(eventAt, this.eventRingSize)
   }
 
   /** Connects, negotiates and starts both rings. */
