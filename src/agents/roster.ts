@@ -81,6 +81,11 @@ export class Roster {
     this.#set(agentId, { state: 'assigned', domain })
   }
 
+  /** The domain that has the agent is called that now. */
+  rename(agentId: number, domain: string): void {
+    if (this.entry(agentId).state === 'assigned') this.#set(agentId, { state: 'assigned', domain })
+  }
+
   /** Swept and proven clean: free again. Of an agent that is not assigned nothing changes: quarantine stays. */
   release(agentId: number): void {
     if (this.entry(agentId).state === 'assigned') this.#set(agentId, { state: 'free' })

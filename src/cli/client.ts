@@ -47,6 +47,14 @@ export class ControlClient implements Remote<Daemon> {
     this.#ask('DELETE', `/v1/domains/${encode(domain)}/devices/${encode(device)}${query(options)}`)
   readonly flushAudit: Remote<Daemon>['flushAudit'] = () => this.#ask('POST', '/v1/audit/flush')
 
+  readonly gatedDomains: Remote<Daemon>['gatedDomains'] = () => this.#ask('GET', '/v1/toolstack/domains')
+  readonly holdDomain: Remote<Daemon>['holdDomain'] = name =>
+    this.#ask('POST', `/v1/toolstack/domains/${encode(name)}/hold`)
+  readonly releaseDomain: Remote<Daemon>['releaseDomain'] = name =>
+    this.#ask('POST', `/v1/toolstack/domains/${encode(name)}/release`)
+  readonly preflight: Remote<Daemon>['preflight'] = configuration =>
+    this.#ask('POST', '/v1/toolstack/preflight', { configuration })
+
   async #ask<T>(method: string, path: string, body?: unknown): Promise<T> {
     const { status, text } = await this.#exchange(
       method,

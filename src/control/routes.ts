@@ -55,6 +55,11 @@ const AttachDevice = Type.Object(
   closed,
 )
 
+const Preflight = Type.Object(
+  { configuration: Type.String({ minLength: 2, maxLength: 4 << 20, description: "libxl's JSON" }) },
+  closed,
+)
+
 interface DomainRoute {
   Params: { name: string }
 }
@@ -103,6 +108,18 @@ export function addRoutes(app: FastifyInstance, daemon: Daemon): void {
   )
   app.delete<Modifies & DeviceRoute>('/v1/domains/:name/devices/:device', modifies, ({ params, query }) =>
     daemon.detachDevice(params.name, params.device, options(query)),
+  )
+  app.get('/v1/toolstack/domains', plain, () => daemon.gatedDomains())
+  app.post<DomainRoute>('/v1/toolstack/domains/:name/hold', plain, ({ params }) =>
+    daemon.holdDomain(params.name),
+  )
+  app.post<DomainRoute>('/v1/toolstack/domains/:name/release', plain, ({ params }) =>
+    daemon.releaseDomain(params.name),
+  )
+  app.post<{ Body: Static<typeof Preflight> }>(
+    '/v1/toolstack/preflight',
+    { schema: { querystring: NoQuery, body: Preflight } },
+    ({ body }) => daemon.preflight(body.configuration),
   )
   app.post('/v1/audit/flush', plain, () => daemon.flushAudit())
 

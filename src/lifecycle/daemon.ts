@@ -1,5 +1,6 @@
 // What the control API asks of the daemon, over the lifecycle: reads it as views, passes changes on. It decides nothing.
 import type { Roster } from '../agents/roster.ts'
+import { MediatorError } from '../errors.ts'
 import { ALLOWED, CONNECTED, countersOf, DENIED, ERRORS, MESSAGES } from '../mediator/counters.ts'
 import type { PlanDevice } from '../permissions/plan-shape.ts'
 import { protocolOf } from '../scmi/protocols.ts'
@@ -15,10 +16,12 @@ import type {
   DeviceView,
   DomainSpec,
   DomainView,
+  GatedDomainView,
   InfoView,
   Outcome,
   PermissionCommand,
   StatusView,
+  ToolstackGate,
 } from './views.ts'
 
 export interface DaemonParts {
@@ -31,6 +34,8 @@ export interface DaemonParts {
     readonly link: string
     readonly channels: number
   }
+  /** Where domains come from, if not from the operator alone. */
+  readonly toolstack?: ToolstackGate
 }
 
 export class DaemonViews implements Daemon {
@@ -147,6 +152,29 @@ export class DaemonViews implements Daemon {
   }
   detachDevice(domain: string, device: string, options: { dryRun: boolean }): Promise<Outcome> {
     return this.#parts.lifecycle.detachDevice(domain, device, options)
+  }
+
+  gatedDomains(): readonly GatedDomainView[] {
+    return this.#toolstack.gated()
+  }
+  holdDomain(name: string): Promise<GatedDomainView> {
+    return this.#toolstack.hold(name)
+  }
+  releaseDomain(name: string): Promise<GatedDomainView> {
+    return this.#toolstack.release(name)
+  }
+  preflight(configuration: string): Promise<Outcome> {
+    return this.#toolstack.preflight(configuration)
+  }
+
+  get #toolstack(): ToolstackGate {
+    const { toolstack, facts } = this.#parts
+    if (toolstack === undefined)
+      throw new MediatorError(
+        'NOT_SUPPORTED',
+        `${facts.config ?? 'the configuration'} names no toolstack: domains are added by scmictl domain-add`,
+      )
+    return toolstack
   }
 
   async flushAudit(): Promise<AuditState> {

@@ -14,8 +14,9 @@ export interface HeldDevice {
 }
 
 export interface Domain {
-  readonly spec: DomainSpec
-  readonly input: PlanInput
+  /** Another one when the domain is renamed. */
+  spec: DomainSpec
+  input: PlanInput
   readonly agent: AgentEntry
   /** Where the relay keeps it, and which tenant of that place it is. */
   readonly slot: number

@@ -31,6 +31,7 @@ export const JournalFile = Type.Object({
     Type.Object({
       name: Type.String(),
       domid: Type.Optional(Type.Integer()),
+      uuid: Type.Optional(Type.String()),
       agentId: Type.Integer(),
       dtb: Type.String({ description: 'base64' }),
       dtbPath: Type.Optional(Type.String()),
@@ -136,6 +137,7 @@ function syncFolder(path: string): void {
 export const savedDomain = ({ spec, agent, devices, addedAt }: Domain): JournalDomain => ({
   name: spec.name,
   ...(spec.domid === undefined ? {} : { domid: spec.domid }),
+  ...(spec.uuid === undefined ? {} : { uuid: spec.uuid }),
   agentId: agent.agentId,
   dtb: Buffer.from(spec.dtb).toString('base64'),
   ...(spec.dtbPath === undefined ? {} : { dtbPath: spec.dtbPath }),
@@ -146,9 +148,10 @@ export const savedDomain = ({ spec, agent, devices, addedAt }: Domain): JournalD
 })
 
 /** What a saved domain was added with; its agent id is pinned now. */
-export const specOf = ({ name, domid, agentId, dtb, dtbPath, link }: JournalDomain): DomainSpec => ({
+export const specOf = ({ name, domid, uuid, agentId, dtb, dtbPath, link }: JournalDomain): DomainSpec => ({
   name,
   ...(domid === undefined ? {} : { domid }),
+  ...(uuid === undefined ? {} : { uuid }),
   agentId,
   dtb: Buffer.from(dtb, 'base64'),
   ...(dtbPath === undefined ? {} : { dtbPath }),

@@ -6,6 +6,7 @@ import { Giving, hashOf } from './giving.ts'
 import type { Holdings } from './holdings.ts'
 import type { LifecycleParts } from './parts.ts'
 import { Recovery } from './recovery.ts'
+import { rename } from './renaming.ts'
 import { Restart } from './restart.ts'
 import { buildRooms, type Rooms } from './rooms.ts'
 import { Taking } from './taking.ts'
@@ -72,6 +73,11 @@ export class Lifecycle {
   /** Plans, assigns an agent, grants and opens the link; or leaves everything as it was. */
   addDomain(spec: DomainSpec, options: { dryRun: boolean }): Promise<Outcome> {
     return this.#one(spec.name, () => this.#giving.add(spec, options.dryRun))
+  }
+
+  /** Calls a domain by another name; all else stays. */
+  renameDomain(name: string, to: string): Promise<void> {
+    return this.#turnstile.pass(() => rename(this.#parts, this.#rooms, name, to))
   }
 
   /** Closes the link, revokes, sweeps the agent id and frees it, or quarantines it. */

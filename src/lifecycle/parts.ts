@@ -6,6 +6,7 @@ import type { Tenant } from './audit-names.ts'
 import type { AuditTrail } from './audit-trail.ts'
 import type { Firmware } from './firmware.ts'
 import type { Journal } from './journal.ts'
+import type { DomainSpec } from './views.ts'
 
 type Told = (level: 'info' | 'warn' | 'error', text: string) => void
 
@@ -19,6 +20,8 @@ export interface LifecycleParts {
   readonly log: Told
   /** Function id and largest frame of guests that name none. */
   readonly guests: { readonly smcId: number; readonly maxMessageBytes: number }
+  /** Whether a domain that an earlier run left is there no more: it is not taken up then, and its agent is swept. */
+  readonly isGone?: (left: DomainSpec) => boolean
   /** Who has had each place at the relay; the audit log's names come from it. */
   readonly tenants: Map<number, Tenant>
 }

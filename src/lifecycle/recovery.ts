@@ -28,11 +28,16 @@ export class Recovery {
   }
 
   async #takeUp(saved: JournalDomain): Promise<void> {
-    const { firmware, log } = this.#parts
+    const { firmware, log, isGone } = this.#parts
     const { ledger, tenancies } = this.#rooms
     const { name, agentId } = saved
+    const spec = specOf(saved)
+    if (isGone?.(spec) === true) {
+      log('info', `domain ${name} went while nobody served it`)
+      return tenancies.proveAgain(agentId)
+    }
     try {
-      await this.#giving.add(specOf(saved), false, saved)
+      await this.#giving.add(spec, false, saved)
       log('info', `domain ${name} is back with agent ${agentId}`)
     } catch (error) {
       const reason = `domain ${name} was not recovered: ${errorText(error)}`

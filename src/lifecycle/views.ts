@@ -9,6 +9,8 @@ export interface DomainSpec {
   readonly name: string
   /** The hypervisor's number of the domain, where there is one. */
   readonly domid?: number
+  /** Which of the domains that had that number it is, where the toolstack knows. */
+  readonly uuid?: string
   /** The partial device tree, and the file it came from (for messages; the daemon does not read it). */
   readonly dtb: Uint8Array
   readonly dtbPath?: string
@@ -158,6 +160,33 @@ export interface Outcome {
   readonly problems: Plan['problems']
 }
 
+/** A domain of the hypervisor as the toolstack sees it: on its way through the gate, or what became of it. */
+export interface GatedDomainView {
+  readonly domid: number
+  readonly uuid: string
+  readonly name?: string
+  readonly state: 'arriving' | 'granting' | 'served' | 'denied' | 'unmanaged' | 'leaving'
+  /** Paused by this daemon. */
+  readonly held: boolean
+  /** Why it is denied. */
+  readonly reason?: string
+  readonly agentId?: number
+  /** The partial device tree: where it came from, and the SHA-256 of what was read there. */
+  readonly dtbPath?: string
+  readonly dtbHash?: string
+  /** Host nodes that its configuration passes through by `dtdev=`. */
+  readonly dtdevs: readonly string[]
+}
+
+/** What the control API asks of a toolstack. Domains are named by name or domid. */
+export interface ToolstackGate {
+  gated(): readonly GatedDomainView[]
+  hold(domain: string): Promise<GatedDomainView>
+  release(domain: string): Promise<GatedDomainView>
+  /** `configuration`: libxl's JSON, as `xl -N create` prints it. */
+  preflight(configuration: string): Promise<Outcome>
+}
+
 /** Everything the control API can ask of the daemon. Refusals are MediatorErrors. */
 export interface Daemon {
   info(): InfoView
@@ -176,4 +205,9 @@ export interface Daemon {
   detachDevice(domain: string, device: string, options: { dryRun: boolean }): Promise<Outcome>
   /** The audit log after all that is in the ring has been written, and the head its chain has then. */
   flushAudit(): Promise<AuditState>
+  /** NOT_SUPPORTED, as the three below it, where the daemon follows no toolstack. */
+  gatedDomains(): readonly GatedDomainView[]
+  holdDomain(name: string): Promise<GatedDomainView>
+  releaseDomain(name: string): Promise<GatedDomainView>
+  preflight(configuration: string): Promise<Outcome>
 }

@@ -20,7 +20,7 @@ export interface GuestState {
   readonly slot: number
   /** Which tenant of the slot this is; audit records carry it. */
   readonly generation: number
-  readonly name: string
+  name: string
   readonly agentId: number
   /** The firmware channel that is this guest's agent; several guests share one where the firmware has no more. */
   readonly channel: number

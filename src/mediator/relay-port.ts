@@ -33,6 +33,7 @@ export type RelayCommand =
   | { readonly type: 'configure'; readonly setup: RelaySetup }
   | { readonly type: 'open'; readonly guest: GuestOpening }
   | { readonly type: 'grants'; readonly slot: number; readonly grants: Grants }
+  | { readonly type: 'rename'; readonly slot: number; readonly name: string }
   | { readonly type: 'host'; readonly host: Grants }
   | { readonly type: 'close'; readonly slot: number }
   | { readonly type: 'restore'; readonly channel: number; readonly refused: readonly number[] }
@@ -69,6 +70,8 @@ export interface RelayPort {
    * and what the guest had asked for of resources it has lost is withdrawn.
    */
   grants(slot: number, grants: Grants): Promise<void>
+  /** What a guest is called, to itself and in the log. */
+  rename(slot: number, name: string): Promise<void>
   host(host: Grants): Promise<void>
   /** Closes a guest's link, lets its messages under way end, withdraws what it asked for, frees the slot. */
   close(slot: number): Promise<void>
@@ -100,6 +103,9 @@ export abstract class RelayCommands implements RelayPort {
   }
   async grants(slot: number, grants: Grants): Promise<void> {
     await this.execute({ type: 'grants', slot, grants })
+  }
+  async rename(slot: number, name: string): Promise<void> {
+    await this.execute({ type: 'rename', slot, name })
   }
   async host(host: Grants): Promise<void> {
     await this.execute({ type: 'host', host })

@@ -137,6 +137,8 @@ export class Relay implements FirmwareHandler, FrameHandler {
         return this.#open(command.guest, done)
       case 'grants':
         return this.#regrant(command.slot, command.grants, done)
+      case 'rename':
+        return this.#rename(command.slot, command.name, done)
       case 'host':
         this.#setup = { ...this.#setup, host: command.host }
         this.#countHolders()
@@ -234,6 +236,12 @@ export class Relay implements FirmwareHandler, FrameHandler {
       id => protocols[id] === 1 && id !== base.id && versions.has(id),
     )
     return new VirtualIdentity(this.#mediator.rules, this.#setup.identity, name, held)
+  }
+
+  #rename(slot: number, name: string, done: Done): void {
+    const guest = this.#guest(slot)
+    guest.name = name
+    this.#regrant(slot, guest.grants, done)
   }
 
   #regrant(slot: number, grants: Grants, done: Done): void {

@@ -8,6 +8,7 @@ import type {
   DeviceView,
   DomainSpec,
   DomainView,
+  GatedDomainView,
   InfoView,
   Outcome,
   PermissionCommand,
@@ -41,6 +42,8 @@ export class InMemoryDaemon implements Daemon {
   auditPath = '/nowhere/audit.jsonl'
   socket = ''
   readonly specs: DomainSpec[] = []
+  /** Domains of a hypervisor. */
+  gates: GatedDomainView[] = []
   readonly #domains = new Map<string, DomainView>()
   readonly #commands: PermissionCommand[] = []
 
@@ -182,6 +185,33 @@ export class InMemoryDaemon implements Daemon {
       this.#commands.push(command)
     }
     return { ...outcome(dryRun, domain.name, domain.agentId), permissionCommands: [command] }
+  }
+
+  gatedDomains(): readonly GatedDomainView[] {
+    return this.gates
+  }
+  async holdDomain(name: string): Promise<GatedDomainView> {
+    return this.#setHeld(name, true)
+  }
+  async releaseDomain(name: string): Promise<GatedDomainView> {
+    return this.#setHeld(name, false)
+  }
+  async preflight(configuration: string): Promise<Outcome> {
+    if (!configuration.includes('device_tree'))
+      throw new MediatorError('REQUEST_INVALID', 'its configuration has no device_tree=', {
+        path: 'device_tree',
+      })
+    return outcome(true, JSON.parse(configuration).c_info.name, 2)
+  }
+
+  #setHeld(name: string, held: boolean): GatedDomainView {
+    const at = this.gates.findIndex(each => each.name === name || String(each.domid) === name)
+    const found = this.gates[at]
+    if (found === undefined)
+      throw new MediatorError('DOMAIN_UNKNOWN', `${name} is not a domain of this hypervisor`)
+    const now = { ...found, held }
+    this.gates[at] = now
+    return now
   }
 
   async flushAudit(): Promise<AuditState> {

@@ -127,6 +127,8 @@ export interface SiteOptions {
   readonly declared?: readonly number[]
   /** Another host tree than the example's. */
   readonly host?: string
+  /** Which domains that an earlier site left are there no more. */
+  readonly isGone?: (left: DomainSpec) => boolean
 }
 
 export class Site {
@@ -253,6 +255,7 @@ export class Site {
       log: (level, text) => made.logged.push(`${level}: ${text}`),
       guests: { smcId: 0x8200_0002, maxMessageBytes: 128 },
       tenants,
+      ...(options.isGone === undefined ? {} : { isGone: options.isGone }),
     })
     const views = new DaemonViews({
       lifecycle,

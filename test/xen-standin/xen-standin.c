@@ -249,6 +249,7 @@ int xc_domain_unpause(void *handle, uint32_t domid) {
   if (!d->pauses) LEAVE(fail(EINVAL));
   d->pauses--;
   d->unpauses++;
+  if (!d->pauses) d->cpu_time += 1000;
   changed();
   LEAVE(0);
 }

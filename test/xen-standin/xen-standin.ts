@@ -1,6 +1,6 @@
 // Xen's libraries without Xen, for tests: compiles the stand-in, and acts as toolstack and guests over it.
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync } from 'node:fs'
+import { copyFileSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import koffi from 'koffi'
@@ -44,6 +44,23 @@ export const sharedPage = 0x22001000
 export const treeAddress = 0x48000000
 export const smcId = 0x82000002
 
+let library: string | undefined
+
+/** Compiles the library, once in a process. */
+function compiled(): string {
+  if (library !== undefined) return library
+  const path = join(mkdtempSync(join(tmpdir(), 'xen-standin-')), 'compiled.so')
+  const source = join(import.meta.dirname, 'xen-standin.c')
+  const { status, stderr } = spawnSync(
+    'gcc',
+    ['-O1', '-g', '-shared', '-fPIC', '-o', path, source, '-lpthread', '-ldl'],
+    { encoding: 'utf8' },
+  )
+  if (status !== 0) throw new Error(stderr)
+  library = path
+  return path
+}
+
 export class XenStandin {
   readonly path: string
   readonly libraries: XenLibraries
@@ -78,19 +95,13 @@ export class XenStandin {
 
   /** A machine of its own: the library's name is its state's. */
   static build(): XenStandin {
-    const directory = mkdtempSync(join(tmpdir(), 'xen-standin-'))
-    const path = join(directory, 'libxen-standin.so')
-    const source = join(import.meta.dirname, 'xen-standin.c')
-    const { status, stderr } = spawnSync(
-      'gcc',
-      ['-O1', '-g', '-shared', '-fPIC', '-o', path, source, '-lpthread', '-ldl'],
-      { encoding: 'utf8' },
-    )
-    if (status !== 0) throw new Error(stderr)
+    const path = join(mkdtempSync(join(tmpdir(), 'xen-standin-')), 'libxen-standin.so')
+    copyFileSync(compiled(), path)
     return new XenStandin(path)
   }
 
   #uuids = 1
+
   /** A paused domain, as `xl create -p` leaves it; with a tree, x0 of vCPU 0 points to it. */
   create(
     domid: number,
