@@ -101,6 +101,8 @@ export interface Rules {
   readonly delayedWord: Uint8Array
   readonly delayedMask: Int32Array
   readonly waivedMask: Int32Array
+  /** Bits of that word without which asking means nothing. */
+  readonly delayedOnly: Int32Array
   /** Frame word with the enable bit of a subscription; 0 for none. */
   readonly enableWord: Uint8Array
   /** By protocol and notification id. */
@@ -174,6 +176,7 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
     delayedWord: new Uint8Array(tableSize),
     delayedMask: new Int32Array(tableSize),
     waivedMask: new Int32Array(tableSize),
+    delayedOnly: new Int32Array(tableSize),
     enableWord: new Uint8Array(tableSize),
     notifications: new Array<NotificationRule | undefined>(tableSize).fill(undefined),
     exclusiveWord: new Uint8Array(tableSize),
@@ -223,6 +226,7 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
         rules.delayedWord[at] = commandWord(form, message.async.field)
         rules.delayedMask[at] = message.async.mask
         rules.waivedMask[at] = message.async.waived ?? 0
+        rules.delayedOnly[at] = message.async.only ?? 0
       }
       if (message.subscribes !== undefined) rules.enableWord[at] = message.resource === undefined ? 1 : 2
       if (message.exclusive !== undefined) {
@@ -262,7 +266,12 @@ export function awaitsDelayed(rules: Rules, ints: Int32Array, at: number): boole
   const word = rules.delayedWord[at] as number
   if (word === 0) return false
   const flags = ints[word] as number
-  return (flags & (rules.delayedMask[at] as number)) !== 0 && (flags & (rules.waivedMask[at] as number)) === 0
+  const only = rules.delayedOnly[at] as number
+  return (
+    (flags & (rules.delayedMask[at] as number)) !== 0 &&
+    (flags & (rules.waivedMask[at] as number)) === 0 &&
+    (flags & only) === only
+  )
 }
 
 /** Bytes that the command in `ints`, whose table index is `at`, should have; `length` are those it has. */

@@ -21,6 +21,7 @@ export const SELF = 0xffff_ffff
 /** The agent id of the platform itself. */
 export const PLATFORM = 0
 
+const agentName = { ...text(16), names: 'agent' } as const
 const allow = bits({ allow: [0, 1] })
 
 export const base = protocol({
@@ -34,7 +35,9 @@ export const base = protocol({
   ],
   messages: {
     ...common({
-      attributes: layout({ attributes: bits({ num_protocols: [0, 8], num_agents: [8, 8] }) }),
+      attributes: layout({
+        attributes: bits({ num_protocols: [0, 8], num_agents: [8, 8] }, { agents: ['num_agents'] }),
+      }),
       negotiateSince: v2_1,
     }),
     BASE_DISCOVER_VENDOR: message({
@@ -76,8 +79,8 @@ export const base = protocol({
       effect: 'query',
       optional: true,
       command: layout({ agent_id: agentId }),
-      response: layout({ name: text(16) }),
-      changes: [{ since: v2, response: layout({ agent_id: agentId, name: text(16) }) }],
+      response: layout({ name: agentName }),
+      changes: [{ since: v2, response: layout({ agent_id: agentId, name: agentName }) }],
     }),
     BASE_NOTIFY_ERRORS: message({
       id: 0x8,

@@ -47,7 +47,7 @@ export const reset = protocol({
       effect: 'control',
       resource: 'domain_id',
       exclusive: true,
-      async: { field: 'flags', mask: 0x4 },
+      async: { field: 'flags', mask: 0x4, only: 0x1 }, // an explicit assert or deassert is done when it is answered
       command: layout({
         domain_id: uint32,
         flags: bits({ autonomous: [0, 1], assert: [1, 1], async: [2, 1] }),

@@ -17,6 +17,10 @@ export interface Field<T> {
   readonly role?: 'agent' | 'hidden'
   /** Bits of the word that are cleared for guests. */
   readonly hidden?: number
+  /** Bits that count agents: a guest, which sees itself alone, reads 1. */
+  readonly agents?: number
+  /** An agent's name: a guest reads its own, or the platform's. */
+  readonly names?: 'agent'
   /** Bits that promise notifications or delayed responses: cleared for agents that have no way back (P2A). */
   readonly p2a?: number
 }
@@ -78,13 +82,15 @@ const rangeMask = ([low, width]: Range): number => (mask(width) << low) >>> 0
 
 /**
  * A word cut in named bit ranges; a bit that no range names is reserved, and a command that sets it is invalid.
- * `valid` restricts further; `hide` names ranges that guests never see set, `p2a` those that promise a message back.
+ * `valid` restricts further; `hide` names ranges that guests never see set, `p2a` those that promise a message back,
+ * `agents` those that count agents.
  */
 export function bits<const B extends Ranges>(
   ranges: B,
   options: {
     hide?: readonly (keyof B & string)[]
     p2a?: readonly (keyof B & string)[]
+    agents?: readonly (keyof B & string)[]
     valid?: (word: number) => boolean
   } = {},
 ): Field<{ -readonly [K in keyof B]: number }> & { readonly mask: Readonly<Record<keyof B, number>> } {
@@ -99,6 +105,7 @@ export function bits<const B extends Ranges>(
     valid: more === undefined ? word => (word & ~known) === 0 : word => (word & ~known) === 0 && more(word),
     hidden: maskOf(options.hide),
     p2a: maskOf(options.p2a),
+    agents: maskOf(options.agents),
     mask: Object.fromEntries(entries.map(([name, range]) => [name, rangeMask(range)])) as Record<
       keyof B,
       number
@@ -262,8 +269,16 @@ export interface Message<C extends Fields = Fields, R extends Fields = Fields> e
   readonly index?: { readonly field: keyof C & string; readonly beyond: number }
   /** The list runs over the protocol's own resources: its entries name them. */
   readonly lists?: 'resources'
-  /** Bits of a command field that ask for a delayed response; `waived`: bits that renounce it again. */
-  readonly async?: { readonly field: keyof C & string; readonly mask: number; readonly waived?: number }
+  /**
+   * Bits of a command field that ask for a delayed response; `waived`: bits that renounce it again; `only`: bits without
+   * which asking means nothing.
+   */
+  readonly async?: {
+    readonly field: keyof C & string
+    readonly mask: number
+    readonly waived?: number
+    readonly only?: number
+  }
   /** Subscribes to this notification id. */
   readonly subscribes?: number
   /** Not for guests, whatever the firmware says: DENIED, and absent from PROTOCOL_MESSAGE_ATTRIBUTES. */

@@ -278,4 +278,11 @@ describe('delayed responses', () => {
     for (let i = 0; i < 2 * delayedAtOnce; i++)
       expect(a.status(0x1405, 1, 0, 125_000_000, 0)).toBe(NOT_SUPPORTED)
   })
+
+  test('an explicit assert or deassert awaits none, though Linux sets the async bit on it', () => {
+    const machine = machineOf()
+    const a = withWay(machine.guest([1]))
+    for (let i = 0; i < 2 * delayedAtOnce; i++)
+      expect(a.status(0x1604, 1, i % 2 === 0 ? 6 : 4, 0)).toBe(SUCCESS)
+  })
 })
