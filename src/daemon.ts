@@ -71,6 +71,8 @@ export async function startDaemon(
   const data: RelayData = {
     firmware: config.firmware,
     guests: config.guests,
+    xen: config.xen,
+    monitors: join(where.state, 'monitors'),
     audit: ring,
     counters,
   }

@@ -18,7 +18,7 @@ import { type Actor, Play } from './demo/play.ts'
 import { Stage } from './demo/stage.ts'
 import { countFaults, guestCounts, permissionFaults, type Summary } from './demo/summary.ts'
 import { loadDeviceTree } from './dt/load.ts'
-import { errorText } from './errors.ts'
+import { errorText, MediatorError } from './errors.ts'
 import { plan } from './permissions/plan.ts'
 
 interface Options {
@@ -158,7 +158,9 @@ async function perform(options: Options, where: Directories, cast: Cast, stage: 
     await addGuest(client, name, where.run, stage)
     if (!options.once) cast.add(() => client.removeDomain(name, { dryRun: false }))
     const domain = await client.domain(name)
-    const guest = new GuestProcess(name, program('guest', 'main.js'), domain.link.path)
+    const { link } = domain
+    if (!('path' in link)) throw new MediatorError('NOT_SUPPORTED', `${name} is served by ${link.kind}`)
+    const guest = new GuestProcess(name, program('guest', 'main.js'), link.path)
     cast.add(() => guest.stop())
     actors.push({ process: guest, domain, held: heldBy(domain) })
   }

@@ -5,13 +5,16 @@ import { errorText, MediatorError } from './errors.ts'
 import { EmbeddedLink } from './firmware-link/embedded/embedded-link.ts'
 import type { FirmwareHandler, FirmwareLink } from './firmware-link/firmware-link.ts'
 import { StreamSocketLink } from './firmware-link/stream-socket/stream-socket.ts'
-import type { FrameHandler, GuestLink } from './guest-link/guest-link.ts'
+import type { FrameHandler, GuestLink, XenSmcSpec } from './guest-link/guest-link.ts'
+import type { LinkParts } from './guest-link/link-parts.ts'
 import { MessageSocketLink } from './guest-link/message-socket/message-socket.ts'
 import { TrapSocketLink } from './guest-link/trap-socket/trap-socket.ts'
 import { VhostUserLink } from './guest-link/vhost-user/vhost-user.ts'
+import { XenSmcLink } from './guest-link/xen-smc/xen-smc.ts'
 import { Relay } from './mediator/relay.ts'
 import type { GuestOpening } from './mediator/relay-port.ts'
 import { carried, type FromRelay, type ToRelay } from './mediator/relay-thread.ts'
+import { Xen } from './native/libxen.ts'
 import { Reactor } from './native/reactor.ts'
 import { loadPlatform } from './platform/load.ts'
 import { Platform } from './platform/platform.ts'
@@ -20,13 +23,16 @@ import { Platform } from './platform/platform.ts'
 export interface RelayData {
   readonly firmware: ScmidConfig['firmware']
   readonly guests: ScmidConfig['guests']
+  readonly xen: ScmidConfig['xen']
+  /** Directory of the journal of Xen domains' monitors. */
+  readonly monitors: string
   readonly audit: SharedArrayBuffer
   readonly counters: SharedArrayBuffer
 }
 
 const port = parentPort
 if (port === null) throw new Error('relay-worker runs as a worker thread of scmid')
-const { firmware, guests, audit, counters } = workerData as RelayData
+const { firmware, guests, xen, monitors, audit, counters } = workerData as RelayData
 const { maxMessageBytes } = guests
 
 const say = (message: FromRelay): void => port.postMessage(message)
@@ -44,6 +50,7 @@ function makeLink(guest: GuestOpening, handler: FrameHandler): GuestLink {
     handler,
     log: (level: 'info' | 'warn' | 'error', text: string) => log(level, `${guest.name}: ${text}`),
   }
+  if (link.kind === 'xen-smc') return makeXenLink(link, guest, parts)
   const options = { path: link.path, maxMessageBytes: guest.maxMessageBytes, guest: slot }
   switch (link.kind) {
     case 'trap-socket':
@@ -56,6 +63,35 @@ function makeLink(guest: GuestOpening, handler: FrameHandler): GuestLink {
         parts,
       )
   }
+}
+
+/** Xen's libraries, opened for the first domain that needs them. */
+let hypervisor: Xen | undefined
+
+function makeXenLink(
+  link: XenSmcSpec,
+  { trapped, maxMessageBytes, slot }: GuestOpening,
+  parts: LinkParts,
+): GuestLink {
+  if (trapped === undefined) throw new Error('a Xen domain without its area')
+  hypervisor ??= Xen.open(xen.libraries)
+  const { libraries: _, ...limits } = xen
+  const { uuid, devices, leaveArmed, conduit = 'smc' } = link
+  return new XenSmcLink(
+    {
+      xen: hypervisor,
+      ...trapped,
+      ...limits,
+      conduit,
+      journal: monitors,
+      maxMessageBytes,
+      guest: slot,
+      ...(uuid === undefined ? {} : { uuid }),
+      ...(devices === undefined ? {} : { devices }),
+      ...(leaveArmed === undefined ? {} : { leaveArmed }),
+    },
+    parts,
+  )
 }
 
 function makeFirmware(handler: FirmwareHandler): FirmwareLink {
@@ -125,5 +161,6 @@ function serve(relay: Relay, port: MessagePort): void {
 
 const relay = makeRelay()
 if (relay !== undefined) serve(relay, port)
+hypervisor?.close()
 reactor.close()
 port.close()

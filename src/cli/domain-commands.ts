@@ -6,6 +6,7 @@ import { checkSocketPath } from '../config/paths.ts'
 import { readDeviceTree } from '../dt/fdt.ts'
 import { maxBlobBytes } from '../dt/fdt-header.ts'
 import { errorText, MediatorError } from '../errors.ts'
+import { type Conduit, conduits } from '../guest-link/guest-link.ts'
 import type { DomainSpec, GuestLinkSpec, Outcome } from '../lifecycle/views.ts'
 import { type CommandSpec, type Context, integer, UsageError } from './command.ts'
 import { protocolName } from './show-commands.ts'
@@ -19,8 +20,18 @@ interface AddOptions {
   readonly messageSocket?: string
   readonly vhostUser?: string
   readonly vhostUserClient?: string
+  readonly xen?: boolean
+  readonly uuid?: string
+  readonly conduit?: Conduit
+  readonly leaveArmed?: boolean
   readonly socketMode?: number
   readonly socketOwner?: { uid?: number; gid?: number }
+}
+
+function parseConduit(text: string): Conduit {
+  const found = conduits.find(each => each === text)
+  if (found === undefined) throw new UsageError(`--conduit: expected ${conduits.join(', ')}, not ${text}`)
+  return found
 }
 
 function parseMode(text: string): number {
@@ -33,11 +44,12 @@ export const domainAdd: CommandSpec<AddOptions> = {
   name: 'domain-add',
   args: '<NAME>',
   usage:
-    '<NAME> --dtb FILE [--domid N] [--agent-id N] (--trap-socket PATH [--smc-id ID] | --message-socket PATH | --vhost-user PATH [--socket-mode MODE] [--socket-owner USER:GROUP] | --vhost-user-client PATH)',
+    '<NAME> --dtb FILE [--domid N] [--agent-id N] (--trap-socket PATH [--smc-id ID] | --message-socket PATH | --vhost-user PATH [--socket-mode MODE] [--socket-owner USER:GROUP] | --vhost-user-client PATH | --xen [--conduit smc|psci|off] [--smc-id ID] [--uuid UUID] [--leave-armed])',
   summary: 'Add a domain: give it an agent id and the devices of its partial device tree.',
   details: [
     'The tree is the one that xl passes to the guest as device_tree=. What it passes through is granted as a whole or not at all.',
     'The daemon makes the socket and listens there: the hypervisor side of the guest connects to it. A relative path is taken from the current directory.',
+    'With --xen the daemon traps the SMCs of the Xen domain of that --domid, which is paused meanwhile: create it with xl create -p, add it, then xl unpause it.',
     'With --vhost-user-client the VMM makes the socket and listens (QEMU: -chardev socket,server=on), and the daemon connects: such a guest goes on when the daemon is started again.',
   ],
   examples: [
@@ -48,6 +60,10 @@ export const domainAdd: CommandSpec<AddOptions> = {
     [
       'scmictl -N domain-add guest-a --dtb guest-a.dtb --message-socket a.sock',
       'Only show what would be granted.',
+    ],
+    [
+      'scmictl domain-add guest-a --dtb guest-a.dtb --domid 5 --xen',
+      'Serve the Xen domain 5, whose Linux calls by SMC once its tree is changed.',
     ],
     [
       'scmictl domain-add guest-a --dtb guest-a.dtb --vhost-user /run/scmid/guest-a.sock --socket-mode 0660 --socket-owner :kvm',
@@ -76,6 +92,18 @@ export const domainAdd: CommandSpec<AddOptions> = {
     {
       flags: '--vhost-user-client <path>',
       summary: 'Where its VMM listens, to have its virtio SCMI device served.',
+    },
+    { flags: '--xen', summary: 'Trap its SMCs through the hypervisor.' },
+    {
+      flags: '--conduit <who>',
+      summary:
+        'Who serves its PSCI: smc has its tree changed to call by SMC, psci leaves the tree as it is, off serves SCMI alone; else smc.',
+      parse: parseConduit,
+    },
+    { flags: '--uuid <uuid>', summary: 'The UUID that the domain must have.' },
+    {
+      flags: '--leave-armed',
+      summary: 'Leave its calls to the next daemon when this one stops, not to Xen.',
     },
     { flags: '--socket-mode <mode>', summary: 'Who may connect, as of chmod; else 0600.', parse: parseMode },
     {
@@ -108,23 +136,30 @@ const linkFlags = {
   messageSocket: '--message-socket',
   vhostUser: '--vhost-user',
   vhostUserClient: '--vhost-user-client',
+  xen: '--xen',
 } as const
 const companions = [
-  ['smcId', '--smc-id', 'trapSocket'],
-  ['socketMode', '--socket-mode', 'vhostUser'],
-  ['socketOwner', '--socket-owner', 'vhostUser'],
-] as const
+  ['smcId', '--smc-id', ['trapSocket', 'xen']],
+  ['socketMode', '--socket-mode', ['vhostUser']],
+  ['socketOwner', '--socket-owner', ['vhostUser']],
+  ['conduit', '--conduit', ['xen']],
+  ['uuid', '--uuid', ['xen']],
+  ['leaveArmed', '--leave-armed', ['xen']],
+] as const satisfies readonly [keyof AddOptions, string, readonly (keyof typeof linkFlags)[]][]
 
 function linkOf(options: AddOptions): GuestLinkSpec {
   const keys = Object.keys(linkFlags) as (keyof typeof linkFlags)[]
   const [key, second] = keys.filter(each => options[each] !== undefined)
   if (key === undefined || second !== undefined)
     throw new UsageError(
-      `'scmictl domain-add' requires ${key === undefined ? 'a link' : 'one link'}: ${keys.map(each => `${linkFlags[each]} PATH`).join(', ')}.`,
+      `'scmictl domain-add' requires ${key === undefined ? 'a link' : 'one link'}: ${keys.map(each => (each === 'xen' ? linkFlags.xen : `${linkFlags[each]} PATH`)).join(', ')}.`,
     )
-  for (const [option, flag, owner] of companions)
-    if (options[option] !== undefined && key !== owner)
-      throw new UsageError(`'scmictl domain-add' ${flag}: goes with ${linkFlags[owner]} only.`)
+  for (const [option, flag, owners] of companions)
+    if (options[option] !== undefined && !(owners as readonly string[]).includes(key))
+      throw new UsageError(
+        `'scmictl domain-add' ${flag}: goes with ${owners.map(each => linkFlags[each]).join(' or ')} only.`,
+      )
+  if (key === 'xen') return xenLink(options)
   const path = checkSocketPath(resolve(options[key] ?? ''))
   const { smcId, socketMode, socketOwner: owner } = options
   switch (key) {
@@ -142,6 +177,18 @@ function linkOf(options: AddOptions): GuestLinkSpec {
       }
     case 'vhostUserClient':
       return { kind: 'vhost-user', path, role: 'client' }
+  }
+}
+
+function xenLink({ domid, uuid, conduit, smcId, leaveArmed }: AddOptions): GuestLinkSpec {
+  if (domid === undefined)
+    throw new UsageError("'scmictl domain-add' --xen: goes with --domid, by which Xen knows the domain.")
+  return {
+    kind: 'xen-smc',
+    ...(uuid === undefined ? {} : { uuid }),
+    ...(conduit === undefined ? {} : { conduit }),
+    ...(smcId === undefined ? {} : { smcId }),
+    ...(leaveArmed === undefined ? {} : { leaveArmed }),
   }
 }
 

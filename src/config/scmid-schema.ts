@@ -15,6 +15,12 @@ export const AgentId = Type.Integer({ minimum: 1, maximum: 0xfffffffe })
 export const Domid = Type.Integer({ minimum: 0, maximum: 0x7fef })
 /** The function id of an SMC. */
 export const SmcId = Type.Integer({ minimum: 1, maximum: 0xffffffff })
+/** A domain's UUID as libxl writes it. */
+export const Uuid = Type.String({
+  pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
+  description: 'a UUID in lower case',
+})
+const Library = path('the name or path of a library')
 const SocketModeText = Type.String({ pattern: modePattern, description: 'three octal digits in quotes' })
 const SocketOwnerText = Type.String({
   minLength: 1,
@@ -73,6 +79,16 @@ export const ScmidSchema = Type.Object(
       },
       { ...closed, default: {} },
     ),
+    xen: Type.Object(
+      {
+        libraries: Type.Optional(
+          Type.Object({ xenctrl: Library, xenevtchn: Library, xenforeignmemory: Library }, closed),
+        ),
+        callsAtOnce: Type.Integer({ minimum: 1, maximum: 1_000_000, default: 64 }),
+        callsPerSecond: Type.Integer({ minimum: 1, maximum: 1_000_000, default: 2000 }),
+      },
+      { ...closed, default: {} },
+    ),
     audit: Type.Object(
       {
         queries: Type.Boolean({ default: false }),
@@ -112,6 +128,16 @@ export const ScmidSchema = Type.Object(
                 role: Type.Enum(['server', 'client'], { default: 'server' }),
                 mode: Type.Optional(SocketModeText),
                 owner: Type.Optional(SocketOwnerText),
+              },
+              closed,
+            ),
+          ),
+          xen: Type.Optional(
+            Type.Object(
+              {
+                uuid: Type.Optional(Uuid),
+                conduit: Type.Optional(Type.Enum(['smc', 'psci', 'off'])),
+                leaveArmed: Type.Optional(Type.Boolean()),
               },
               closed,
             ),

@@ -16,6 +16,13 @@ export type ConfiguredLink =
       readonly path: string
       readonly role: 'server' | 'client'
     } & WrittenAccess)
+  | {
+      readonly kind: 'xen-smc'
+      readonly uuid?: string
+      readonly conduit?: 'smc' | 'psci' | 'off'
+      readonly leaveArmed?: boolean
+      readonly smcId?: number
+    }
 
 /** A domain to add at start. */
 export interface ConfiguredDomain {
@@ -41,6 +48,17 @@ export interface ScmidConfig {
     readonly smcId: number
     /** What becomes of a vhost-user guest's memory that is not sealed against shrinking. */
     readonly unsealedMemory: 'copy' | 'refuse'
+  }
+  readonly xen: {
+    /** Xen's tool libraries, where not those of the hypervisor that runs. */
+    readonly libraries?: {
+      readonly xenctrl: string
+      readonly xenevtchn: string
+      readonly xenforeignmemory: string
+    }
+    /** Trapped calls of one domain that may follow one another at once, and how many a second from then on. */
+    readonly callsAtOnce: number
+    readonly callsPerSecond: number
   }
   readonly audit: {
     /** Whether queries that were allowed are recorded too. */
@@ -71,12 +89,13 @@ export function parseConfig(path: string): ScmidConfig {
     const { message } = file.refusal(identities)
     throw new MediatorError('AGENT_MISMATCH', message, { path })
   }
-  const { host, firmware, guests, audit, log, directories } = file.value
+  const { host, firmware, guests, xen, audit, log, directories } = file.value
   return {
     file: resolve(path),
     host: absolute(host),
     firmware: resolvedFirmware(firmware, absolute),
     guests,
+    xen,
     audit,
     log,
     directories: Object.fromEntries(Object.entries(directories).map(([key, name]) => [key, absolute(name)])),
@@ -88,16 +107,17 @@ function resolved(
   domain: WrittenConfig['domains'][number],
   absolute: (name: string) => string,
 ): ConfiguredDomain {
-  const { trapSocket, messageSocket, vhostUser, smcId, dtb, ...rest } = domain
+  const { trapSocket, messageSocket, vhostUser, xen, smcId, dtb, ...rest } = domain
   return { ...rest, dtb: absolute(dtb), link: linkOf(domain, absolute) }
 }
 
 function linkOf(
-  { trapSocket, messageSocket, vhostUser, smcId }: WrittenConfig['domains'][number],
+  { trapSocket, messageSocket, vhostUser, xen, smcId }: WrittenConfig['domains'][number],
   absolute: (name: string) => string,
 ): ConfiguredLink {
   if (trapSocket !== undefined)
     return { kind: 'trap-socket', path: absolute(trapSocket), ...(smcId === undefined ? {} : { smcId }) }
+  if (xen !== undefined) return { kind: 'xen-smc', ...xen, ...(smcId === undefined ? {} : { smcId }) }
   if (vhostUser === undefined) return { kind: 'message-socket', path: absolute(messageSocket ?? '') }
   const { path, role, mode, owner } = vhostUser
   return {
@@ -110,7 +130,7 @@ function linkOf(
 }
 
 /** The keys of which a domain has one. */
-const linkKeys = ['trapSocket', 'messageSocket', 'vhostUser'] as const
+const linkKeys = ['trapSocket', 'messageSocket', 'vhostUser', 'xen'] as const
 
 function ownerProblems(owner: string, path: (string | number)[]): Problem[] {
   try {
@@ -126,14 +146,16 @@ function domainProblems({ domains, firmware }: WrittenConfig, absolute: (name: s
   const once = { name: new Set(), domid: new Set(), agentId: new Set(), socket: new Set() }
   for (const [i, domain] of domains.entries()) {
     const at = ['domains', i]
-    const { name, domid, agentId, trapSocket, smcId } = domain
+    const { name, domid, agentId, trapSocket, xen, smcId } = domain
     const [linkKey = 'messageSocket', second] = linkKeys.filter(key => domain[key] !== undefined)
     if (second !== undefined)
       problems.push({ path: [...at, second], text: `a domain has one link, and ${linkKey} is there too` })
     const { vhostUser } = domain
     const socket = vhostUser?.path ?? trapSocket ?? domain.messageSocket
-    if (socket === undefined)
-      problems.push({ path: at, text: 'has no link; expected trapSocket, messageSocket or vhostUser' })
+    if (socket === undefined && xen === undefined)
+      problems.push({ path: at, text: 'has no link; expected trapSocket, messageSocket, vhostUser or xen' })
+    if (xen !== undefined && domid === undefined)
+      problems.push({ path: [...at, 'xen'], text: 'goes with domid: that is how Xen knows the domain' })
     if (vhostUser?.role === 'client' && (vhostUser.mode ?? vhostUser.owner) !== undefined)
       problems.push({
         path: [...at, 'vhostUser', vhostUser.mode === undefined ? 'owner' : 'mode'],
@@ -141,8 +163,8 @@ function domainProblems({ domains, firmware }: WrittenConfig, absolute: (name: s
       })
     if (vhostUser?.owner !== undefined)
       problems.push(...ownerProblems(vhostUser.owner, [...at, 'vhostUser', 'owner']))
-    if (trapSocket === undefined && smcId !== undefined)
-      problems.push({ path: [...at, 'smcId'], text: 'goes with trapSocket; no other link has one' })
+    if (trapSocket === undefined && xen === undefined && smcId !== undefined)
+      problems.push({ path: [...at, 'smcId'], text: 'goes with trapSocket or xen; no other link has one' })
     const bytes = socket === undefined ? 0 : Buffer.byteLength(absolute(socket))
     if (bytes > maxSocketPathBytes)
       problems.push({

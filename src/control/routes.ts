@@ -2,12 +2,13 @@
 import type { FastifyInstance } from 'fastify'
 import { type Static, type TSchema, Type } from 'typebox'
 import { findFaults, propertyPath } from '../config/schema-text.ts'
-import { AgentId, DomainName, Domid, SmcId } from '../config/scmid-schema.ts'
+import { AgentId, DomainName, Domid, SmcId, Uuid } from '../config/scmid-schema.ts'
 import { maxBlobBytes } from '../dt/fdt-header.ts'
 import { MediatorError } from '../errors.ts'
 import type { Daemon, DomainSpec, GuestLinkSpec } from '../lifecycle/views.ts'
 
 const closed = { additionalProperties: false } as const
+const GuestAddress = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
 const AccountId = Type.Integer({ minimum: 0, maximum: 0xfffffffe })
 const Path = Type.String({ minLength: 1, maxLength: 4095, description: 'a path' })
 
@@ -30,13 +31,19 @@ const AddDomain = Type.Object(
     agentId: Type.Optional(AgentId),
     link: Type.Object(
       {
-        kind: Type.Enum(['trap-socket', 'message-socket', 'vhost-user']),
-        path: Path,
+        kind: Type.Enum(['trap-socket', 'message-socket', 'vhost-user', 'xen-smc']),
+        path: Type.Optional(Path),
         smcId: Type.Optional(SmcId),
         role: Type.Optional(Type.Enum(['server', 'client'])),
         mode: Type.Optional(Type.Integer({ minimum: 0, maximum: 0o777 })),
         uid: Type.Optional(AccountId),
         gid: Type.Optional(AccountId),
+        uuid: Type.Optional(Uuid),
+        conduit: Type.Optional(Type.Enum(['smc', 'psci', 'off'])),
+        leaveArmed: Type.Optional(Type.Boolean()),
+        devices: Type.Optional(
+          Type.Array(Type.Object({ start: GuestAddress, size: GuestAddress }, closed), { maxItems: 256 }),
+        ),
       },
       closed,
     ),
@@ -132,23 +139,33 @@ function domainSpec({ dtb, link, ...rest }: Static<typeof AddDomain>): DomainSpe
   return { ...rest, dtb: blob(dtb), link: linkSpec(link) }
 }
 
-/** Which properties go with one kind of link alone. */
-const linkOf = {
-  smcId: 'trap-socket',
-  role: 'vhost-user',
-  mode: 'vhost-user',
-  uid: 'vhost-user',
-  gid: 'vhost-user',
-} as const
+/** Which properties go with some kinds of link alone. */
+const linksOf: Readonly<Record<string, readonly string[]>> = {
+  path: ['trap-socket', 'message-socket', 'vhost-user'],
+  smcId: ['trap-socket', 'xen-smc'],
+  role: ['vhost-user'],
+  mode: ['vhost-user'],
+  uid: ['vhost-user'],
+  gid: ['vhost-user'],
+  uuid: ['xen-smc'],
+  conduit: ['xen-smc'],
+  leaveArmed: ['xen-smc'],
+  devices: ['xen-smc'],
+}
 
 function linkSpec(link: Static<typeof AddDomain>['link']): GuestLinkSpec {
   const { kind, path, role = 'server', ...rest } = link
-  for (const [key, owner] of Object.entries(linkOf)) {
-    if (key in link && kind !== owner)
-      throw new MediatorError('REQUEST_INVALID', `link.${key}: goes with ${owner}; no other link has one`, {
-        path: `link.${key}`,
-      })
+  for (const [key, kinds] of Object.entries(linksOf)) {
+    if (key in link && !kinds.includes(kind))
+      throw new MediatorError(
+        'REQUEST_INVALID',
+        `link.${key}: goes with ${kinds.join(' or ')}; no other link has one`,
+        { path: `link.${key}` },
+      )
   }
+  if (kind === 'xen-smc') return { kind, ...rest } as GuestLinkSpec
+  if (path === undefined)
+    throw new MediatorError('REQUEST_INVALID', 'link.path: expected a path', { path: 'link.path' })
   switch (kind) {
     case 'message-socket':
       return { kind, path }

@@ -17,6 +17,20 @@ export interface FrameHandler {
   room?(link: GuestLink): void
 }
 
+/** A range of guest-physical addresses, in bytes. */
+export interface AddressRange {
+  readonly start: number
+  readonly size: number
+}
+
+/**
+ * Who sees to the PSCI and SMCCC calls of a Xen guest whose SMCs are trapped. `smc`: its own tree is changed so that it
+ * calls by SMC, and they are served here. `psci`: served here, for a guest that calls by SMC anyhow. `off`: nobody, every
+ * call but SCMI's is answered -1.
+ */
+export const conduits = ['smc', 'psci', 'off'] as const
+export type Conduit = (typeof conduits)[number]
+
 /** What is asked of a guest-link: which kind, and where. */
 export type GuestLinkSpec =
   | { readonly kind: 'trap-socket'; readonly path: string; readonly smcId?: number }
@@ -31,6 +45,22 @@ export type GuestLinkSpec =
       readonly uid?: number
       readonly gid?: number
     }
+  | XenSmcSpec
+
+/** A Xen domain, by the domid that it is added with, whose SMCs the hypervisor's monitor hands over. */
+export interface XenSmcSpec {
+  readonly kind: 'xen-smc'
+  /** The domain's UUID, as libxl writes it: another domain of the same id is refused. */
+  readonly uuid?: string
+  /** `smc` when it is left out. */
+  readonly conduit?: Conduit
+  /** Function id, where not the one that the tree names. */
+  readonly smcId?: number
+  /** Registers passed through to the guest (`iomem` of its configuration), which its page must not cover. */
+  readonly devices?: readonly AddressRange[]
+  /** When the daemon stops, leave the guest's calls to wait for the next daemon, instead of to Xen. */
+  readonly leaveArmed?: boolean
+}
 
 /** One guest's way in and out, on the relay thread. */
 export interface GuestLink {
@@ -51,6 +81,8 @@ export interface GuestLink {
    * False when it cannot be taken now (no buffer, the guest has not emptied its area).
    */
   deliver(frame: Uint8Array, length: number): boolean
+  /** The daemon stops, and this guest may meet the next one; `close` where a link makes no difference. */
+  suspend?(): void
   /** Closes sockets, unmaps memory, forgets transfers in flight (a late `complete` is then harmless). Twice is once. */
   close(): void
 }

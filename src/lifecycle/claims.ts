@@ -12,7 +12,7 @@ export function refuseTwins(domains: readonly Domain[], spec: DomainSpec): void 
       throw new MediatorError('DOMAIN_EXISTS', `there is a domain ${spec.name} already`)
     if (spec.domid !== undefined && other.domid === spec.domid)
       throw new MediatorError('DOMAIN_EXISTS', `domain ${other.name} has domid ${spec.domid} already`)
-    if (resolve(other.link.path) === resolve(spec.link.path))
+    if ('path' in other.link && 'path' in spec.link && resolve(other.link.path) === resolve(spec.link.path))
       throw new MediatorError('SOCKET_PATH', `${spec.link.path} is ${other.name}'s socket`, {
         path: spec.link.path,
       })

@@ -22,6 +22,7 @@ import { onlyOne } from './proposals.ts'
 import { tenantOf } from './records.ts'
 import type { Rooms } from './rooms.ts'
 import { pressOn, transaction, type Undo } from './transaction.ts'
+import { trappedDomain } from './trapped-domain.ts'
 import type { DomainSpec, Outcome } from './views.ts'
 
 const nameForm = new RegExp(domainName.pattern)
@@ -53,6 +54,7 @@ export class Giving {
     for (const { plan: device, attached: live } of devices)
       if (live) refuseTaken(ledger.list, device, spec.name)
 
+    const trapped = trappedDomain(spec, input.tree, guests.smcId, recovered !== undefined)
     const slot = ledger.freeSlot()
     const agent =
       dryRun || recovered !== undefined ? roster.choose(spec.agentId) : await tenancies.fit(spec.agentId)
@@ -100,6 +102,7 @@ export class Giving {
         grants: rights.grantsOf(domain),
         link: spec.link,
         ...guests,
+        ...(trapped === undefined ? {} : { trapped }),
       })
       undo(() => relay.close(slot))
       domain.state = 'running'
@@ -152,6 +155,7 @@ export class Giving {
     const lost = ledger.lost.get(spec.name)
     if (lost !== undefined)
       throw new MediatorError('DOMAIN_EXISTS', `${lost.reason}; remove it first: scmictl domain-remove`)
+    if (spec.link.kind === 'xen-smc') return refuseTwins(ledger.list, spec)
     if (!isAbsolute(spec.link.path))
       throw new MediatorError('SOCKET_PATH', `${spec.link.path}: expected an absolute path`, {
         path: spec.link.path,

@@ -5,6 +5,7 @@ import { dirname } from 'node:path'
 import { Ajv } from 'ajv'
 import { type Static, Type } from 'typebox'
 import { errorText, MediatorError } from '../errors.ts'
+import { conduits } from '../guest-link/guest-link.ts'
 import { type Domain, devicePath } from './domain.ts'
 import type { DomainSpec } from './views.ts'
 
@@ -22,6 +23,14 @@ const link = Type.Union([
     mode: Type.Optional(Type.Integer()),
     uid: Type.Optional(Type.Integer()),
     gid: Type.Optional(Type.Integer()),
+  }),
+  Type.Object({
+    kind: Type.Literal('xen-smc'),
+    uuid: Type.Optional(Type.String()),
+    conduit: Type.Optional(Type.Enum([...conduits])),
+    smcId: Type.Optional(Type.Integer()),
+    devices: Type.Optional(Type.Array(Type.Object({ start: Type.Number(), size: Type.Number() }))),
+    leaveArmed: Type.Optional(Type.Boolean()),
   }),
 ])
 
@@ -141,7 +150,7 @@ export const savedDomain = ({ spec, agent, devices, addedAt }: Domain): JournalD
   agentId: agent.agentId,
   dtb: Buffer.from(spec.dtb).toString('base64'),
   ...(spec.dtbPath === undefined ? {} : { dtbPath: spec.dtbPath }),
-  link: spec.link,
+  link: spec.link as JournalDomain['link'],
   detached: devices.filter(({ own, attached }) => own && !attached).map(({ plan }) => plan.node),
   attached: devices.filter(({ own }) => !own).map(({ plan }) => devicePath(plan)),
   addedAt,

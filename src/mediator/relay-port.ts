@@ -1,5 +1,5 @@
 // What the main thread can ask of the relay: plain data in, plain data out, so that it crosses threads. No behaviour.
-import type { GuestLinkSpec } from '../guest-link/guest-link.ts'
+import type { AddressRange, GuestLinkSpec } from '../guest-link/guest-link.ts'
 import type { Counts, Grants } from '../permissions/grants.ts'
 import type { PlatformIdentity } from './identity.ts'
 
@@ -14,6 +14,17 @@ export interface RelaySetup {
   readonly auditQueries: boolean
 }
 
+/** What a guest whose calls the hypervisor traps has of its own, besides its link. */
+export interface TrappedDomain {
+  readonly domid: number
+  /** As its tree names them. */
+  readonly shmem: AddressRange
+  readonly smcId: number
+  readonly takesParameters: boolean
+  /** A former run served it. */
+  readonly returning: boolean
+}
+
 /** A guest to serve. */
 export interface GuestOpening {
   readonly slot: number
@@ -26,6 +37,8 @@ export interface GuestOpening {
   /** Function id of trap-socket guests that name none. */
   readonly smcId: number
   readonly maxMessageBytes: number
+  /** With link kind xen-smc. */
+  readonly trapped?: TrappedDomain
 }
 
 export type RelayCommand =

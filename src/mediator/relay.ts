@@ -109,7 +109,10 @@ export class Relay implements FirmwareHandler, FrameHandler {
 
   /** Closes every link. Twice is once. */
   close(): void {
-    for (const link of this.#links.values()) link.close()
+    for (const link of this.#links.values()) {
+      if (link.suspend === undefined) link.close()
+      else link.suspend()
+    }
     this.#links.clear()
     this.#firmware.close()
   }

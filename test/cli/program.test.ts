@@ -44,17 +44,32 @@ describe('command lines that cannot be meant exit 2 and show the usage', () => {
     [
       'no link',
       ['domain-add', 'a', '--dtb', tree],
-      "'scmictl domain-add' requires a link: --trap-socket PATH, --message-socket PATH, --vhost-user PATH, --vhost-user-client PATH.",
+      "'scmictl domain-add' requires a link: --trap-socket PATH, --message-socket PATH, --vhost-user PATH, --vhost-user-client PATH, --xen.",
     ],
     [
       'two links',
       ['domain-add', 'a', '--dtb', tree, '--trap-socket', 'x', '--message-socket', 'y'],
-      "'scmictl domain-add' requires one link: --trap-socket PATH, --message-socket PATH, --vhost-user PATH, --vhost-user-client PATH.",
+      "'scmictl domain-add' requires one link: --trap-socket PATH, --message-socket PATH, --vhost-user PATH, --vhost-user-client PATH, --xen.",
     ],
     [
       'an smc id without a trap socket',
       ['domain-add', 'a', '--dtb', tree, '--message-socket', 'y', '--smc-id', '1'],
-      "'scmictl domain-add' --smc-id: goes with --trap-socket only.",
+      "'scmictl domain-add' --smc-id: goes with --trap-socket or --xen only.",
+    ],
+    [
+      'a Xen domain without its number',
+      ['domain-add', 'a', '--dtb', tree, '--xen'],
+      "'scmictl domain-add' --xen: goes with --domid, by which Xen knows the domain.",
+    ],
+    [
+      'a conduit that there is not',
+      ['domain-add', 'a', '--dtb', tree, '--xen', '--domid', '5', '--conduit', 'hvc'],
+      /--conduit: expected smc, psci, off, not hvc/,
+    ],
+    [
+      'a conduit where there is none',
+      ['domain-add', 'a', '--dtb', tree, '--trap-socket', 'x', '--conduit', 'smc'],
+      "'scmictl domain-add' --conduit: goes with --xen only.",
     ],
     [
       'a word for a number',

@@ -41,6 +41,7 @@ test('the smallest configuration takes every default', () => {
       agents: [],
     },
     guests: { maxMessageBytes: 128, smcId: 0x82000002, unsealedMemory: 'copy' },
+    xen: { callsAtOnce: 64, callsPerSecond: 2000 },
     audit: { queries: false, recordsPerGuest: 1024, maxFileBytes: 16_777_216, files: 64 },
     log: { level: 'info' },
     directories: {},
@@ -54,6 +55,9 @@ test('everything that may be said arrives, paths absolute', () => {
   management: { channel: 2, agentId: 9 }
   agents: [{ channel: 0, agentId: 3, smcId: 0xc2000001, shmem: 0x47ff0000 }, { channel: 1 }]
 guests: { maxMessageBytes: 4096, smcId: 0x82000005, unsealedMemory: refuse }
+xen:
+  libraries: { xenctrl: libxenctrl.so.4.20, xenevtchn: /lib/e.so, xenforeignmemory: m.so }
+  callsPerSecond: 10
 audit: { queries: true, recordsPerGuest: 16, maxFileBytes: 65536, files: 1 }
 log: { level: debug }
 directories: { run: run, state: /state }
@@ -63,6 +67,7 @@ domains:
   - { name: c, dtb: c.dtb, vhostUser: { path: c.sock } }
   - { name: d, dtb: d.dtb, vhostUser: { path: d.sock, mode: '0660', owner: 'root:7' } }
   - { name: e, dtb: e.dtb, vhostUser: { path: e.sock, role: client } }
+  - { name: f, domid: 9, dtb: f.dtb, smcId: 0x82000003, xen: { conduit: psci, leaveArmed: true } }
 `),
   )
   expect(config.firmware.management).toEqual({ channel: 2, agentId: 9 })
@@ -72,6 +77,11 @@ domains:
   ])
   expect(config.firmware.deadlineMs).toBe(5)
   expect(config.guests).toEqual({ maxMessageBytes: 4096, smcId: 0x82000005, unsealedMemory: 'refuse' })
+  expect(config.xen).toEqual({
+    libraries: { xenctrl: 'libxenctrl.so.4.20', xenevtchn: '/lib/e.so', xenforeignmemory: 'm.so' },
+    callsAtOnce: 64,
+    callsPerSecond: 10,
+  })
   expect(config.audit).toEqual({ queries: true, recordsPerGuest: 16, maxFileBytes: 65536, files: 1 })
   expect(config.log).toEqual({ level: 'debug' })
   expect(config.directories).toEqual({ run: join(folder, 'run'), state: '/state' })
@@ -99,6 +109,12 @@ domains:
       dtb: join(folder, 'e.dtb'),
       link: { kind: 'vhost-user', path: join(folder, 'e.sock'), role: 'client' },
     },
+    {
+      name: 'f',
+      domid: 9,
+      dtb: join(folder, 'f.dtb'),
+      link: { kind: 'xen-smc', conduit: 'psci', leaveArmed: true, smcId: 0x82000003 },
+    },
   ])
 })
 
@@ -106,7 +122,7 @@ test('the example says what it comments: its defaults are the real ones', () => 
   const example = fileURLToPath(new URL('../../fixtures/example/scmid.yaml', import.meta.url))
   const config = parseConfig(example)
   const smallest = parse(minimal())
-  for (const section of ['guests', 'audit', 'log', 'directories', 'domains'] as const)
+  for (const section of ['guests', 'xen', 'audit', 'log', 'directories', 'domains'] as const)
     expect(config[section]).toEqual(smallest[section])
   expect(config.host).toBe(example.replace('scmid.yaml', 'host.dtb'))
   expect(config.firmware.management).toEqual({ channel: 0, agentId: 1 })
@@ -224,7 +240,7 @@ test.each<[string, string, string[]]>([
   [
     'a domain without a link',
     minimal('domains:\n  - { name: a, dtb: d }\n'),
-    [':6:5: domains[0]: has no link; expected trapSocket, messageSocket or vhostUser'],
+    [':6:5: domains[0]: has no link; expected trapSocket, messageSocket, vhostUser or xen'],
   ],
   [
     'a domain with two links',
@@ -247,9 +263,27 @@ test.each<[string, string, string[]]>([
     [':6:46: domains[0].vhostUser.owner: user nobody-at-all: /etc/passwd has no such name'],
   ],
   [
+    'a Xen domain without a domid, and one with two links',
+    minimal(
+      'domains:\n  - { name: a, dtb: d, xen: {} }\n  - { name: b, domid: 1, dtb: d, trapSocket: s, xen: {} }\n',
+    ),
+    [
+      ':6:24: domains[0].xen: goes with domid: that is how Xen knows the domain',
+      ':7:49: domains[1].xen: a domain has one link, and trapSocket is there too',
+    ],
+  ],
+  [
+    'a conduit that there is not, and a UUID that is none',
+    minimal('domains:\n  - { name: a, domid: 1, dtb: d, xen: { conduit: hvc, uuid: x } }\n'),
+    [
+      ':6:55: domains[0].xen.uuid: expected a UUID in lower case, found "x"',
+      ':6:41: domains[0].xen.conduit: expected one of smc, psci, off, found "hvc"',
+    ],
+  ],
+  [
     'an smcId without a trap socket',
     minimal('domains:\n  - { name: a, dtb: d, messageSocket: t, smcId: 1 }\n'),
-    [':6:42: domains[0].smcId: goes with trapSocket; no other link has one'],
+    [':6:42: domains[0].smcId: goes with trapSocket or xen; no other link has one'],
   ],
   [
     'two domains of one name, one agent id, one socket',

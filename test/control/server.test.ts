@@ -127,6 +127,9 @@ describe('through the client', () => {
     expect(daemon.specs).toEqual([given])
     await client.addDomain(spec({ name: 'b', link: { kind: 'message-socket', path: '/b' } }), wet)
     expect(daemon.specs[1]).toEqual(spec({ name: 'b', link: { kind: 'message-socket', path: '/b' } }))
+    const xen = { kind: 'xen-smc', conduit: 'psci', devices: [{ start: 4096, size: 8192 }] } as const
+    await client.addDomain(spec({ name: 'c', domid: 7, link: xen }), wet)
+    expect(daemon.specs[2]).toEqual(spec({ name: 'c', domid: 7, link: xen }))
   })
 
   test('node paths survive the URL, and devices come and go', async () => {
@@ -283,6 +286,24 @@ describe('requests of any other client', () => {
       400,
       'REQUEST_INVALID',
       /^dtb: expected a device tree blob in base64$/,
+    ],
+    [
+      'a path where there is none',
+      'POST',
+      '/v1/domains',
+      JSON.stringify({ name: 'a', dtb, link: { kind: 'xen-smc', path: '/s' } }),
+      400,
+      'REQUEST_INVALID',
+      /^link\.path: goes with trap-socket or message-socket or vhost-user; no other link has one/,
+    ],
+    [
+      'no path where one is needed',
+      'POST',
+      '/v1/domains',
+      JSON.stringify({ name: 'a', dtb, link: { kind: 'trap-socket' } }),
+      400,
+      'REQUEST_INVALID',
+      /^link\.path: expected a path/,
     ],
     [
       'an smcId where there is none',

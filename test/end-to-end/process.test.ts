@@ -225,7 +225,13 @@ describe('domains of the configuration', () => {
       const run = scmid(directory, config)
       await serving(run)
       const client = new ControlClient(join(directory, 'scmid.sock'))
-      expect((await client.domains()).map(({ name, agentId, link }) => [name, agentId, link.path])).toEqual([
+      expect(
+        (await client.domains()).map(({ name, agentId, link }) => [
+          name,
+          agentId,
+          'path' in link && link.path,
+        ]),
+      ).toEqual([
         ['guest-a', 2, join(directory, 'guest-a.sock')],
         ['guest-b', 5, join(directory, 'guest-b.sock')],
       ])

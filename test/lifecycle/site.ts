@@ -197,7 +197,7 @@ export class Site {
       },
       makeLink: (opening, handler) => {
         if (site?.broken.open === true)
-          throw new MediatorError('SOCKET_PATH', `${opening.link.path}: cannot be opened`)
+          throw new MediatorError('SOCKET_PATH', `${opening.name}: cannot be opened`)
         const guest = new MemoryGuest(opening.slot, handler, opening.maxMessageBytes)
         if (site !== undefined) site.guests[opening.slot] = guest
         return guest

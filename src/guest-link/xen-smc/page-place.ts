@@ -2,16 +2,9 @@
 //
 // The map is xen/include/public/arch-arm.h's, whose regions stand where they are from 4.17 on. A page that is inserted
 // replaces what was there, and nothing tells beforehand: device registers passed through must be named by the caller.
+import { defaultShmemAddress } from '../../dt/scmi-fragment.ts'
 import { MediatorError } from '../../errors.ts'
-
-/** A range of guest-physical addresses, in bytes. */
-export interface AddressRange {
-  readonly start: number
-  readonly size: number
-}
-
-/** Free on every release: above the virtual UART, below virtual PCI's memory. */
-export const usualPageAddress = 0x22001000
+import type { AddressRange } from '../guest-link.ts'
 
 const kept: readonly (AddressRange & { readonly what: string })[] = [
   { start: 0x02000000, size: 0x00100000, what: 'virtio over MMIO' },
@@ -48,7 +41,8 @@ export function placeOf(area: AddressRange, devices: readonly AddressRange[]): '
   const page = { start: area.start - (area.start % 4096), size: 4096 }
   if (ram.some(bank => overlaps(bank, page))) return 'ram'
   const other = kept.find(region => overlaps(region, page))
-  if (other !== undefined) throw refuse(`lies on ${other.what}; 0x${usualPageAddress.toString(16)} is free`)
+  if (other !== undefined)
+    throw refuse(`lies on ${other.what}; 0x${defaultShmemAddress.toString(16)} is free`)
   const device = devices.find(region => overlaps(region, page))
   if (device !== undefined) throw refuse(`lies on registers passed through at 0x${device.start.toString(16)}`)
   return 'hole'

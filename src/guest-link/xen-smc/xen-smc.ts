@@ -15,7 +15,7 @@ import { checkedXen, readDomainInfo } from '../../native/xen-domains.ts'
 import { BAD_LENGTH, FREE, NOT_OWNED, SharedMemoryArea } from '../../scmi/shmem.ts'
 import { BUSY, COMMS_ERROR, GENERIC_ERROR } from '../../scmi/status.ts'
 import { defaultMaxMessageBytes, type Transfer, TransferPool } from '../../transfer.ts'
-import type { FrameHandler, GuestLink } from '../guest-link.ts'
+import type { AddressRange, Conduit, FrameHandler, GuestLink } from '../guest-link.ts'
 import { LinkCounters, type LinkParts } from '../link-parts.ts'
 import { LogShare } from '../log-share.ts'
 import { Bucket } from './bucket.ts'
@@ -23,7 +23,7 @@ import { setSmcConduit } from './conduit.ts'
 import { readGuestTree } from './guest-tree.ts'
 import { MonitorJournal } from './journal.ts'
 import { DomainMonitor } from './monitor.ts'
-import { type AddressRange, placeOf } from './page-place.ts'
+import { placeOf } from './page-place.ts'
 import {
   AFFINITY_INFO,
   answerCall,
@@ -38,21 +38,18 @@ import {
 import { VcpuPower } from './vcpu-power.ts'
 import { WaitingVcpus } from './waiting-vcpus.ts'
 
-/** Who sees to a guest's PSCI and SMCCC calls by SMC, and whether its tree is changed so that it calls by SMC. */
-export type Conduit = 'smc' | 'psci' | 'off'
-
 /** What one domain's link is configured with. */
 export interface XenSmcOptions {
   readonly xen: Xen
   readonly domid: number
+  /** The UUID it must have, where it is known. */
+  readonly uuid?: string
+  /** It was served by a former run: a domain that no journal knows is another one of the same id. */
+  readonly returning?: boolean
   /** Function id that the guest's tree names; its 32-bit and its 64-bit form are served. */
   readonly smcId: number
   /** The area that the guest's tree names, in guest-physical addresses. */
   readonly shmem: AddressRange
-  /**
-   * `smc`: the guest's own tree is changed to call by SMC, and its PSCI is served here. `psci`: a guest that calls by
-   * SMC anyhow has its PSCI served here. `off`: every call but its SCMI id is answered -1.
-   */
   readonly conduit: Conduit
   /** `arm,scmi-smc-param`: x1 (page) and x2 (offset) of the call must name the area. */
   readonly takesParameters?: boolean
@@ -163,6 +160,7 @@ export class XenSmcLink implements GuestLink, Source {
     const info = readDomainInfo(xen)
     if (found === 0 || info.domid !== domid || info.dying)
       throw new MediatorError('DOMAIN_UNKNOWN', `Xen has no domain ${domid}, or it is being destroyed`)
+    if (options.uuid !== undefined && options.uuid !== info.uuid) throw another(domid)
     if (info.vcpus > ringPlaces)
       throw new MediatorError(
         'NOT_SUPPORTED',
@@ -292,6 +290,7 @@ export class XenSmcLink implements GuestLink, Source {
   #takeOver(journal: MonitorJournal, vcpus: number): DomainMonitor {
     const { conduit, shmem } = this.#options
     const before = journal.load()
+    if (before === undefined && this.#options.returning === true) throw another(this.#domid)
     const page = this.#mapPage(before?.page ?? -1, journal)
     let conduitSet = before?.conduitSet ?? false
     if (conduit === 'smc' && !conduitSet) {
@@ -544,6 +543,9 @@ export class XenSmcLink implements GuestLink, Source {
     for (const context of this.#contexts) context.release()
   }
 }
+
+const another = (domid: number): MediatorError =>
+  new MediatorError('DOMAIN_UNKNOWN', `domain ${domid} of now is another one than was to be served`)
 
 /** x1 and x2 for an area at a guest-physical address, as four 32-bit words: page low, page high, offset, 0. */
 function registersOf(address: number): Int32Array {

@@ -3,14 +3,16 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { defaultShmemAddress } from '../../../src/dt/scmi-fragment.ts'
 import { Bucket } from '../../../src/guest-link/xen-smc/bucket.ts'
 import { MonitorJournal } from '../../../src/guest-link/xen-smc/journal.ts'
-import { placeOf, usualPageAddress } from '../../../src/guest-link/xen-smc/page-place.ts'
+import { placeOf } from '../../../src/guest-link/xen-smc/page-place.ts'
 import { WaitingVcpus } from '../../../src/guest-link/xen-smc/waiting-vcpus.ts'
 
 describe('where a shared page may lie', () => {
   const at = (start: number, size = 4096, devices: { start: number; size: number }[] = []) =>
     placeOf({ start, size }, devices)
+  const usualPageAddress = Number(defaultShmemAddress)
 
   test('in a hole of the memory map, or in RAM', () => {
     expect(at(usualPageAddress)).toBe('hole')
