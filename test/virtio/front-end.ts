@@ -273,6 +273,14 @@ export class Guest {
     return bases as [number, number]
   }
 
+  /** Bytes for buffers that are left, and all of them again once nothing is under way. */
+  get free(): number {
+    return memoryBytes - this.#buffer
+  }
+  wipeBuffers(): void {
+    this.#buffer = buffersAt
+  }
+
   /** A fresh place for `length` bytes. */
   place(length: number): number {
     const at = this.#buffer
