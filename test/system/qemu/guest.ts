@@ -48,9 +48,12 @@ echo GUEST-READY
 while read -r line; do printf '%s\\n' "$line"; done < /dev/console | sh
 `
 
-/** Shell command that reads a sensor over and over in the background, counting in /tmp/read; what fails leaves /tmp/failed. */
-export const readSensor = `(n=0; while [ ! -e /tmp/stop ]; do
-  if read -r value < /sys/class/hwmon/hwmon0/temp1_input; then n=$((n+1)); echo $n > /tmp/read; else echo "after $n" > /tmp/failed; fi
+/**
+ * Shell command that reads a sensor, `temp1` or `in0`, over and over in the background, counting in /tmp/read, until there
+ * is a /tmp/stop; what fails leaves /tmp/failed.
+ */
+export const readSensor = (sensor: string): string => `(n=0; while [ ! -e /tmp/stop ]; do
+  if read -r value < /sys/class/hwmon/hwmon0/${sensor}_input; then n=$((n+1)); echo $n > /tmp/read; else echo "after $n" > /tmp/failed; fi
 done) < /dev/null > /dev/null 2>&1 &`
 
 /** One running guest. */

@@ -132,7 +132,7 @@ async function told(steps: Steps, a: Guest, b: Guest): Promise<void> {
 /** The daemon dies and comes back while the guest works. */
 async function restarted(steps: Steps, scene: Scene, a: Guest): Promise<void> {
   await steps.check('the daemon is killed and started again under load, and the guest goes on', async () => {
-    await a.ask(readSensor)
+    await a.ask(readSensor('temp1'))
     while ((await a.readings()) < 20) await sleep(200)
     await scene.killAndRestart(500)
     const before = await a.readings()
