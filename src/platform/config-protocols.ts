@@ -281,6 +281,7 @@ const span = (what: string) =>
   )
 const powerCapping = Type.Object(
   {
+    maxAsync,
     domains: Type.Array(
       Type.Object(
         {
@@ -288,6 +289,7 @@ const powerCapping = Type.Object(
           name,
           unit: Type.Enum(['abstract', 'milliwatt', 'microwatt'], { default: 'abstract' }),
           cap: span('power cap'),
+          async: Type.Optional(delay), // of its cap
           ownCap: Type.Optional(
             Type.Integer({ minimum: 1, description: "The platform's own cap: no agent can lift it." }),
           ),

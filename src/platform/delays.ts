@@ -16,10 +16,10 @@ export const delay = Type.Union(
   },
 )
 
-/** Delayed responses one agent can have outstanding in one protocol: four protocols' fit a link's 256. */
+/** Delayed responses one agent can have outstanding in one protocol: five protocols' fit a link's 256. */
 export const maxAsync = Type.Integer({
   minimum: 1,
-  maximum: 63,
+  maximum: 51,
   default: 4,
   description: 'Asynchronous requests one agent can have pending; those beyond are BUSY.',
 })

@@ -49,12 +49,13 @@ export interface PlatformParts {
 export type Tap = (channel: number, words: Uint32Array, length: number) => void
 
 /** Delayed responses that one agent can have outstanding. */
-const delayedPlaces = ({ clock, sensor, reset, voltage }: PlatformConfig): number =>
+const delayedPlaces = ({ clock, sensor, reset, voltage, powerCapping }: PlatformConfig): number =>
   [
     new Delays(clock?.clocks ?? [], clock?.maxAsync ?? 0),
     new Delays(sensor?.sensors ?? [], sensor?.maxAsync ?? 0),
     new Delays(reset?.domains ?? [], reset?.maxAsync ?? 0),
     new Delays(voltage?.domains ?? [], voltage?.maxAsync ?? 0),
+    new Delays(powerCapping?.domains ?? [], powerCapping?.maxAsync ?? 0),
   ].reduce((sum, { limit }) => sum + limit, 0)
 
 /** An SCMI platform in memory, after a platform file. Allocates nothing per message. */

@@ -4,6 +4,8 @@ import { CAP_DISABLED, NO_PARENT, powerUnits, powerCapping as protocol } from '.
 import { INVALID_PARAMETERS, NOT_FOUND, NOT_SUPPORTED, OUT_OF_RANGE, SUCCESS } from '../scmi/status.ts'
 import { BODY } from './call.ts'
 import type { PowerCappingConfig } from './config-protocols.ts'
+import { DELAYED_BODY } from './delayed.ts'
+import { Delays } from './delays.ts'
 import { Subscriptions } from './events.ts'
 import { FAST_CHANNEL, fastChannels } from './fast-channels.ts'
 import { flags, type Implementation, type Shared, subscribe } from './implementation.ts'
@@ -19,6 +21,7 @@ const UNIT = shiftOf(attribute('unit'))
 const PAI_CONFIG = attribute('pai_config')
 const MONITORING = attribute('monitoring')
 const CAP_CONFIG = attribute('cap_config')
+const ASYNC_CAP = attribute('async')
 const EXT_NAME = attribute('ext_name')
 const MEASUREMENTS_NOTIFY = attribute('measurements_notify')
 const CAP_NOTIFY = attribute('cap_notify')
@@ -27,6 +30,7 @@ const NUMBERS = out(m.POWERCAP_DOMAIN_ATTRIBUTES, 'min_pai')
 const numbersEach = out(m.POWERCAP_DOMAIN_ATTRIBUTES, 'parent_id') + 1 - NUMBERS
 const CAP_FLAGS = arg(m.POWERCAP_CAP_SET, 'flags')
 const ASYNC = argBits(m.POWERCAP_CAP_SET, 'flags', 'async')
+const WAIVED = argBits(m.POWERCAP_CAP_SET, 'flags', 'ignore_delayed_response')
 const CAP = arg(m.POWERCAP_CAP_SET, 'power_cap')
 const PAI = arg(m.POWERCAP_PAI_SET, 'pai')
 const ENABLE = arg(m.POWERCAP_MEASUREMENTS_NOTIFY, 'notify_enable')
@@ -55,7 +59,7 @@ const choose = (spans: Uint32Array, domain: number, words: Uint32Array, at: numb
 }
 
 export function powerCappingProtocol(
-  { domains }: PowerCappingConfig,
+  { domains, maxAsync }: PowerCappingConfig,
   state: PowerCappingState,
   shared: Shared,
 ): Implementation<typeof protocol> {
@@ -68,6 +72,7 @@ export function powerCappingProtocol(
   const capNotify = flags(domains, d => d.capNotify)
   const measurementsNotify = flags(domains, d => d.monitoring && d.measurementsNotify)
   const channels = fastChannels(protocol, domains)
+  const delays = new Delays(domains, maxAsync)
   /** Attribute bits that are the same for all agents. */
   const fixed = Uint32Array.from(
     domains,
@@ -133,6 +138,13 @@ export function powerCappingProtocol(
       for (let domain = 0; domain < domains.length; domain++)
         if (state.release(agent, domain)) announce(domain, agent)
     },
+    complete(due, words) {
+      words[DELAYED_BODY] = due.resource
+      words[DELAYED_BODY + 1] = due.value[0] as number
+      due.length = 8
+      if (state.setCap(due.agent, due.resource, words, DELAYED_BODY + 1)) announce(due.resource, due.agent)
+      return SUCCESS
+    },
     attributes(call) {
       call.words[BODY] = domains.length
       return SUCCESS
@@ -144,6 +156,7 @@ export function powerCappingProtocol(
         let bits = fixed[id] as number
         if (call.p2a && capNotify[id] !== 0) bits |= CAP_NOTIFY
         if (call.p2a && measurementsNotify[id] !== 0) bits |= MEASUREMENTS_NOTIFY
+        if (call.p2a && capSettable[id] !== 0 && delays.has(id)) bits |= ASYNC_CAP
         call.words[BODY] = bits
         names.short(id, call.words, NAME)
         for (let i = 0; i < numbersEach; i++)
@@ -156,10 +169,16 @@ export function powerCappingProtocol(
       },
       POWERCAP_CAP_SET(call) {
         const id = call.resource
-        if (capSettable[id] === 0 || ((call.args[CAP_FLAGS] as number) & ASYNC) !== 0) return NOT_SUPPORTED
+        const asked = call.args[CAP_FLAGS] as number
+        const async = (asked & ASYNC) !== 0
+        if (capSettable[id] === 0 || (async && (!call.p2a || !delays.has(id)))) return NOT_SUPPORTED
         const lifts = call.args[CAP] === CAP_DISABLED && call.version >= v2
         // A cap between two steps is kept by the lower.
         if (!lifts && !choose(caps, id, call.args, CAP)) return OUT_OF_RANGE
+        if (async) {
+          shared.delayed.value[0] = call.args[CAP] as number
+          return shared.delayed.accept(call, POWER_CAPPING, delays, (asked & WAIVED) !== 0)
+        }
         if (state.setCap(call.agent, id, call.args, CAP)) announce(id, call.agent)
         return SUCCESS
       },

@@ -12,7 +12,7 @@ agents:
   - { id: 2, name: two, permissions: allow }
 channels: [{ agent: 1 }, { agent: 2 }, { agent: 1 }, { agent: 2, p2a: false }]
 devices:
-  - { id: 0, name: all, clock: [0, 1, 2], sensor: [0, 1], reset: [0, 1], voltage: [0, 1] }
+  - { id: 0, name: all, clock: [0, 1, 2], sensor: [0, 1], reset: [0, 1], voltage: [0, 1], powerCapping: [0, 1, 2] }
 clock:
   maxAsync: 2
   clocks:
@@ -33,13 +33,18 @@ voltage:
   domains:
     - { id: 0, name: async, levels: [-900, 900, 1000], level: 1000, async: { messages: 0 } }
     - { id: 1, name: sync, levels: [900] }
+powerCapping:
+  domains:
+    - { id: 0, name: async, cap: { min: 10, max: 90, step: 20 }, pai: { min: 1, max: 1 }, async: { messages: 0 } }
+    - { id: 1, name: sync, cap: { min: 10, max: 90, step: 20 }, pai: { min: 1, max: 1 } }
+    - { id: 2, name: later, cap: { min: 10, max: 90, step: 20 }, pai: { min: 1, max: 1 }, async: { messages: 2 } }
 `
 const platform = (release = '3.2'): Asked =>
   platformOf(
     release === '3.2'
       ? yaml
       : `release: '${release}'\n${yaml.slice(0, yaml.indexOf('voltage:\n'))}`.replace(
-          ', voltage: [0, 1]',
+          ', voltage: [0, 1], powerCapping: [0, 1, 2]',
           '',
         ),
   )
@@ -47,6 +52,7 @@ const CLOCK = 0x14
 const SENSOR = 0x15
 const RESET = 0x16
 const VOLTAGE = 0x17
+const CAPPING = 0x18
 /** A delayed response in hex: status and fields. The token is the one that `Asked.ask` uses. */
 const delayed = (protocol: number, message: number, ...words: number[]): string =>
   hex(word(protocol, message, 0x155, 2), ...words)
@@ -57,6 +63,8 @@ describe('each asynchronous form: accepted with the status alone, then answered 
     ['SENSOR_READING_GET, a value', '2.0', SENSOR, 0x6, [0, 1], [0, -5, -1]],
     ['SENSOR_READING_GET, value and time stamp', '3.2', SENSOR, 0x6, [0, 1], [0, -5, -1, 0, 0]],
     ['RESET', '3.2', RESET, 0x4, [0, 5, 0], [0]],
+    ['POWERCAP_CAP_SET, between two steps', '3.2', CAPPING, 0x5, [0, 2, 49], [0, 30]],
+    ['POWERCAP_CAP_SET, lifted', '3.2', CAPPING, 0x5, [0, 2, 0], [0, 0]],
     ['VOLTAGE_LEVEL_SET, below zero', '3.2', VOLTAGE, 0x7, [0, 1, -900], [0, -900]],
   ] as const)('%s at %s', (_, release, protocol, message, command, fields) => {
     const asked = platform(release)
@@ -66,6 +74,24 @@ describe('each asynchronous form: accepted with the status alone, then answered 
     ])
     asked.ask(1, protocol, 0x0)
     expect(asked.takeEvents(), 'once').toEqual([])
+  })
+
+  test('a power cap: lowest of all agents’ when carried out, silent where that was asked for, and told in the attributes', () => {
+    const asked = platform()
+    const cap = (): number | undefined => asked.words(0, CAPPING, 0x4, 2)[0]
+    expect([0, 1, 2].map(id => ((asked.words(0, CAPPING, 0x3, id)[0] as number) >>> 29) & 1)).toEqual([
+      1, 0, 1,
+    ])
+    expect(asked.status(0, CAPPING, 0x5, 1, 2, 30)).toBe(NOT_SUPPORTED)
+    expect(asked.status(3, CAPPING, 0x5, 0, 2, 30)).toBe(NOT_SUPPORTED) // a channel without a way back
+    expect(asked.status(0, CAPPING, 0x5, 2, 0, 70)).toBe(SUCCESS)
+    expect(asked.status(1, CAPPING, 0x5, 2, 3, 50)).toBe(SUCCESS)
+    expect([cap(), cap(), cap()]).toEqual([70, 70, 50])
+    expect(asked.takeEvents()).toEqual([])
+    for (let pending = 0; pending < 4; pending++)
+      expect(asked.status(0, CAPPING, 0x5, 2, 2, 30 + 20 * (pending & 1)), `${pending}`).toBe(SUCCESS)
+    expect(asked.takeEvents().length).toBeGreaterThan(0)
+    expect(asked.status(0, CAPPING, 0x5, 2, 2, 95)).toBe(-5) // OUT_OF_RANGE: before it is taken in hand
   })
 
   test('it is carried out when due, not when accepted', () => {

@@ -61,7 +61,7 @@ describe('types and bounds', () => {
     ],
     [
       `${minimal}reset: { maxAsync: 64, domains: [{ id: 0, name: a }] }\n`,
-      'reset.maxAsync must be <= 63; found 64',
+      'reset.maxAsync must be <= 51; found 64',
     ],
     [`${minimal}speed: 3\n`, 'speed is not a known property'],
     [`${minimal}release: '2.5'\n`, 'release must be one of 1.0, 2.0, 3.0, 3.1, 3.2; found "2.5"'],
