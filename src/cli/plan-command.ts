@@ -1,20 +1,22 @@
 // `scmictl plan`: the exact grants that device trees come to, without a daemon.
+import { readFileSync } from 'node:fs'
+import { passedDevices } from '../dt/devices.ts'
 import type { DeviceTree } from '../dt/fdt.ts'
 import { loadDeviceTree } from '../dt/load.ts'
-import { type ErrorCode, MediatorError } from '../errors.ts'
-import { plan } from '../permissions/plan.ts'
-import type { PlanProblem } from '../permissions/plan-problems.ts'
+import { scmiNodes } from '../dt/scmi-node.ts'
+import { xenAssignment } from '../dt/xen-assignment.ts'
+import { type ErrorCode, errorText, MediatorError } from '../errors.ts'
+import { checkGuestNode } from '../permissions/guest-node-checks.ts'
+import { plan, planHostDevice } from '../permissions/plan.ts'
+import { type PlanProblem, Problems } from '../permissions/plan-problems.ts'
 import type { Plan, PlanDevice, PlanInput } from '../permissions/plan-shape.ts'
-import { type CommandSpec, integer, UsageError } from './command.ts'
+import { type CommandSpec, integer } from './command.ts'
 import type { Output } from './output.ts'
-import { type Pair, pair } from './pair.ts'
+import { pair } from './pair.ts'
+import { type PlannedDomain, type PlanOptions, planInputs } from './plan-inputs.ts'
 import { protocolName } from './show-commands.ts'
-
-interface PlanOptions {
-  readonly host: string
-  readonly domain: readonly Pair[]
-  readonly agent?: readonly Pair[]
-}
+import { checkXlConfig } from './xl-checks.ts'
+import { readXlConfig, type XlValue } from './xl-config.ts'
 
 /** What is printed: the plan, its problems and those of files that are no trees. */
 interface PrintedPlan extends Omit<Plan, 'problems'> {
@@ -26,9 +28,11 @@ interface PrintedPlan extends Omit<Plan, 'problems'> {
 export const planCommand: CommandSpec<PlanOptions> = {
   name: 'plan',
   args: '',
-  usage: '--host FILE --domain NAME=FILE ... [--agent NAME=ID ...]',
+  usage:
+    '(--config FILE | --host FILE --domain NAME=FILE ...) [--agent NAME=ID ...] [--xl NAME=FILE ...] [--smc-id ID]',
   summary: 'Print what device trees come to: the devices and SCMI resources that each domain would get.',
   details: [
+    "What stands in a guest's tree of SCMI is checked too: where its node is, function id, shared memory, protocols, ids. With --xl so is the domain's xl.cfg: device_tree, iomem, irqs, dtdev, arm_sci. Each difference is told with file, node, property, what is expected and what was found. What `scmictl generate` makes has none.",
     'Errors and warnings go to stderr, or into the JSON document. Exit code 0: clean, warnings allowed. 1: with errors.',
   ],
   examples: [
@@ -36,15 +40,33 @@ export const planCommand: CommandSpec<PlanOptions> = {
       'scmictl plan --host host.dtb --domain guest-a=guest-a.dtb --domain guest-b=guest-b.dtb',
       'What two guests would get, and what they share.',
     ],
+    [
+      'scmictl plan --config /etc/scmid/scmid.yaml --domain agl=agl.dtb --xl agl=/etc/xen/agl.cfg',
+      'The same for the domains of a configuration and one more, with its xl.cfg.',
+    ],
   ],
   options: [
-    { flags: '--host <file>', summary: "The host's device tree blob.", required: true },
+    { flags: '--host <file>', summary: "The host's device tree blob." },
     {
       flags: '--domain <name=file>',
       summary: 'A domain and its partial device tree blob; one of each or more.',
       repeats: true,
-      required: true,
       parse: pair('NAME=FILE'),
+    },
+    {
+      flags: '--config <file>',
+      summary: "scmid's configuration: host tree, domains, function ids, agent ids.",
+    },
+    {
+      flags: '--xl <name=file>',
+      summary: "A domain's xl.cfg, to be checked against its tree.",
+      repeats: true,
+      parse: pair('NAME=FILE'),
+    },
+    {
+      flags: '--smc-id <id>',
+      summary: 'Function id that guests call, where no configuration says: 0x82000002.',
+      parse: integer(1, 0xffffffff),
     },
     {
       flags: '--agent <name=id>',
@@ -62,18 +84,12 @@ export const planCommand: CommandSpec<PlanOptions> = {
   },
 }
 
-function makePlan({ host, domain, agent = [] }: PlanOptions): PrintedPlan {
-  const pins = new Map<string, number>()
-  for (const { name, value } of agent) {
-    if (!domain.some(each => each.name === name))
-      throw new UsageError(`'scmictl plan' --agent: there is no --domain ${name}.`)
-    if (pins.has(name)) throw new UsageError(`'scmictl plan' --agent: ${name} has two agent ids.`)
-    pins.set(name, pinned(value))
-  }
+function makePlan(options: PlanOptions): PrintedPlan {
+  const { host, domains } = planInputs(options)
   const unread: PrintedPlan['problems'][number][] = []
-  const load = (file: string, name?: string): DeviceTree | undefined => {
+  const attempt = <T>(read: () => T, name?: string): T | undefined => {
     try {
-      return loadDeviceTree(file)
+      return read()
     } catch (error) {
       if (!(error instanceof MediatorError)) throw error
       const { code, message: text } = error
@@ -81,24 +97,55 @@ function makePlan({ host, domain, agent = [] }: PlanOptions): PrintedPlan {
       return undefined
     }
   }
-  const hostTree = load(host)
-  const inputs: PlanInput[] = []
-  for (const { name, value } of domain) {
-    const tree = load(value, name)
-    if (tree !== undefined) inputs.push({ name, tree, agentId: pins.get(name) })
+  const hostTree = attempt(() => loadDeviceTree(host))
+  const inputs: (PlanInput & PlannedDomain)[] = []
+  for (const domain of domains) {
+    const tree = attempt(() => loadDeviceTree(domain.dtb), domain.name)
+    if (tree !== undefined) inputs.push({ ...domain, tree })
   }
   // Without the host's tree every other finding would only follow from that.
   if (hostTree === undefined) return { domains: [], problems: unread, shared: [], host: [] }
   const made = plan(hostTree, inputs)
-  return { ...made, problems: [...unread, ...made.problems] }
+  const written = new Problems()
+  const ofHost = new Map(planHostDevice(hostTree, () => true).map(({ node, resources }) => [node, resources]))
+  for (const [index, input] of inputs.entries()) {
+    const { tree, smcId, conduit, xl } = input
+    const planned = made.domains[index]
+    if (planned === undefined) continue
+    const hostResources = (path: string) => ofHost.get(path) ?? []
+    checkGuestNode(tree, planned, { smcId, conduit, hostResources }, written)
+    const settings = xl === undefined ? undefined : attempt(() => loadXlConfig(xl), input.name)
+    if (xl !== undefined && settings !== undefined)
+      checkXlConfig({ ...xlFacts(input, hostTree), domain: input.name, file: xl, settings }, written)
+  }
+  return { ...made, problems: [...unread, ...made.problems, ...written.list] }
 }
 
-function pinned(text: string): number {
+function loadXlConfig(file: string): ReadonlyMap<string, XlValue> {
+  let text: string
   try {
-    return integer(0, 0xffffffff)(text)
-  } catch (error) {
-    if (error instanceof UsageError) throw new UsageError(`'scmictl plan' --agent: ${error.message}`)
-    throw error
+    text = readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new MediatorError('SYSTEM', `${file}: ${errorText(cause)}`, { cause, path: file })
+  }
+  return readXlConfig(text, file)
+}
+
+function xlFacts({ tree, dtb, agentId }: PlanInput & PlannedDomain, host: DeviceTree) {
+  const silent = (): void => {}
+  const assignment = xenAssignment(passedDevices(tree, host, silent), host)
+  return { tree: dtb, agentId, assignment, shmem: sharedFrames(tree) }
+}
+
+/** Frames of the guest's shared memory; undefined where there is none, or none that can be read. */
+function sharedFrames(tree: DeviceTree): { frame: bigint; count: bigint } | undefined {
+  try {
+    const [area] = scmiNodes(tree).flatMap(({ shmem }) => shmem)
+    if (area === undefined) return undefined
+    const frame = area.address >> 12n
+    return { frame, count: ((area.address + area.size + 0xfffn) >> 12n) - frame }
+  } catch {
+    return undefined // told by the check of the node
   }
 }
 

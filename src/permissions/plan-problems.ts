@@ -32,6 +32,30 @@ export const planProblems = {
   'resource-shared': 'warning',
   /** One tree reaches resources through several SCMI nodes: their ids are taken as one firmware's. */
   'providers-several': 'warning',
+  /** The guest holds resources, but its tree has no SCMI node where libxl copies one. */
+  'scmi-node-missing': 'warning',
+  /** An SCMI node that libxl does not copy, or that Linux does not look into. */
+  'scmi-node-unseen': 'warning',
+  /** A second SCMI node: a guest has one channel. */
+  'scmi-node-several': 'warning',
+  /** An SCMI node that cannot be read. */
+  'scmi-node-malformed': 'error',
+  /** The guest's driver would take another transport than the daemon serves it by. */
+  'conduit-differs': 'error',
+  /** The guest would call another function than the daemon answers. */
+  'smc-id-differs': 'error',
+  /** The guest's shared memory is not where or what it must be. */
+  'shmem-differs': 'error',
+  /** The guest holds resources of a protocol that its tree does not have: its driver will not look for them. */
+  'protocol-missing': 'warning',
+  /** A protocol that the guest holds nothing of: its driver finds nothing but refusals. */
+  'protocol-not-held': 'warning',
+  /** A device names another resource than the host's node behind it. */
+  'resource-differs': 'warning',
+  /** The domain's configuration and its tree do not fit. */
+  'xl-differs': 'error',
+  /** The domain's configuration lacks what its tree's devices need. */
+  'xl-missing': 'warning',
 } as const satisfies Record<string, Severity>
 
 export type PlanProblemCode = keyof typeof planProblems
@@ -43,6 +67,16 @@ export interface PlanProblem {
   /** Path of the node it lies in. */
   readonly node?: string
   readonly text: string
+  /** What stands in which file and property, where the problem is one of that. */
+  readonly mismatch?: Mismatch
+}
+
+/** Something that stands in a file and should be otherwise. */
+export interface Mismatch {
+  readonly file: string
+  readonly property: string
+  readonly expected: string
+  readonly found: string
 }
 
 /** Collects problems in order, each once. */
@@ -53,7 +87,7 @@ export class Problems {
   add(
     code: PlanProblemCode,
     text: string,
-    where: { domain?: string; node?: string; severity?: Severity } = {},
+    where: { domain?: string; node?: string; severity?: Severity; mismatch?: Mismatch } = {},
   ): void {
     const problem = { severity: planProblems[code], code, ...where, text }
     const key = JSON.stringify(problem)
@@ -61,6 +95,19 @@ export class Problems {
     this.#told.add(key)
     this.list.push(problem)
   }
+}
+
+/** A problem that is a mismatch, in words that name file, node, property, what is expected and what was found. */
+export function addMismatch(
+  problems: Problems,
+  code: PlanProblemCode,
+  where: { domain: string; node?: string },
+  mismatch: Mismatch,
+): void {
+  const { file, property, expected, found } = mismatch
+  const place = where.node === undefined ? file : `${file}: ${where.node}`
+  const text = `${place}: property "${property}": expected ${expected}, found ${found}`
+  problems.add(code, text, { ...where, mismatch })
 }
 
 /** Throws PLAN_REFUSED with every error among the problems, each under its domain and node; nothing for warnings. */

@@ -434,6 +434,7 @@ describe('problems', () => {
       [
         "agent-repeated",
         "agent-reserved",
+        "conduit-differs",
         "device-id-differs",
         "device-id-missing",
         "device-id-repeated",
@@ -451,10 +452,21 @@ describe('problems', () => {
         "phandle-unknown",
         "pin-states",
         "property-malformed",
+        "protocol-missing",
+        "protocol-not-held",
         "provider-malformed",
         "providers-several",
+        "resource-differs",
         "resource-shared",
         "resources-missing",
+        "scmi-node-malformed",
+        "scmi-node-missing",
+        "scmi-node-several",
+        "scmi-node-unseen",
+        "shmem-differs",
+        "smc-id-differs",
+        "xl-differs",
+        "xl-missing",
       ]
     `)
   })
