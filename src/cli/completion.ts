@@ -30,18 +30,20 @@ const valueFlags = (commands: readonly CommandSpec[]): string[] => [
   ),
 ]
 
-/** A line of bash's case for each option with a value out of a list. */
-const wordCases = (commands: readonly CommandSpec[]): string[] => [
-  ...new Set(
-    commands
-      .flatMap(command => command.options)
-      .flatMap(option =>
-        option.words === undefined
-          ? []
-          : `    ${casePattern(option)}) COMPREPLY=($(compgen -W '${option.words.join(' ')}' -- "$cur")); return ;;\n`,
-      ),
-  ),
-]
+/** A line of bash's case for each option with a value out of a list; commands that share its name share the words. */
+function wordCases(commands: readonly CommandSpec[]): string[] {
+  const words = new Map<string, Set<string>>()
+  for (const option of commands.flatMap(command => command.options)) {
+    if (option.words === undefined) continue
+    const pattern = casePattern(option)
+    words.set(pattern, new Set([...(words.get(pattern) ?? []), ...option.words]))
+  }
+  return Array.from(
+    words,
+    ([pattern, list]) =>
+      `    ${pattern}) COMPREPLY=($(compgen -W '${[...list].join(' ')}' -- "$cur")); return ;;\n`,
+  )
+}
 
 /** A script to be sourced: `source <(scmictl completion)`. */
 export function bashCompletion(commands: readonly CommandSpec[]): string {

@@ -99,6 +99,7 @@ export const domainAdd: CommandSpec<AddOptions> = {
       summary:
         'Who serves its PSCI: smc has its tree changed to call by SMC, psci leaves the tree as it is, off serves SCMI alone; else smc.',
       parse: parseConduit,
+      words: conduits,
     },
     { flags: '--uuid <uuid>', summary: 'The UUID that the domain must have.' },
     {

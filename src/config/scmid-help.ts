@@ -32,6 +32,13 @@ export const configHelp: Readonly<Record<string, string>> = {
     "Function id of the calls that guests make, unless their domain has its own: the tree's arm,smc-id.",
   'guests.unsealedMemory':
     "What becomes of a vhost-user guest's memory that is not sealed against shrinking. copy: it is read and written by system calls, which a shrunken file only makes fail. refuse: the guest is not served.",
+  xen: 'What holds for every Xen domain whose SMCs the hypervisor hands over.',
+  'xen.libraries': "Xen's libraries, where those of the running hypervisor's release are not to be taken.",
+  'xen.libraries.xenctrl': 'libxenctrl.',
+  'xen.libraries.xenevtchn': 'libxenevtchn.',
+  'xen.libraries.xenforeignmemory': 'libxenforeignmemory.',
+  'xen.callsAtOnce': 'Calls of all vCPUs of a domain that may follow one another at once.',
+  'xen.callsPerSecond': 'How many a second from then on; a guest that calls more often waits.',
   audit: 'The audit log.',
   'audit.queries':
     'Whether queries that were allowed are recorded too. Denials and control messages always are.',
@@ -58,5 +65,10 @@ export const configHelp: Readonly<Record<string, string>> = {
     'server: the daemon listens. client: the virtual machine monitor listens and the daemon connects, again and again, so that the guest outlives a restart of the daemon.',
   'domains[].vhostUser.mode': 'Mode of the socket where the daemon listens.',
   'domains[].vhostUser.owner': 'Owner of the socket where the daemon listens.',
+  'domains[].xen': 'Its SMCs are trapped through the hypervisor; it is the domain of this domid.',
+  'domains[].xen.uuid': 'The UUID that it must have.',
+  'domains[].xen.conduit':
+    'Who serves its PSCI. smc: the daemon, after the guest was changed to call by SMC. psci: the daemon, the guest is left as it is. off: nobody, SCMI alone is served. smc where it is left out.',
+  'domains[].xen.leaveArmed': 'When the daemon stops, leave its calls to wait for the next one, not to Xen.',
   'domains[].smcId': "Function id of its calls, where not guests.smcId's.",
 }

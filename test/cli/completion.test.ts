@@ -39,10 +39,8 @@ test.runIf(hasBash).each<[string[], string[]]>([
   [['list', '-N'], []],
   [['domain-add', 'x', '--dtb', '/proc/self/exe'], ['/proc/self/exe']],
   [['nosuch', '-'], []],
-  [
-    ['generate', 'x', '--conduit', ''],
-    ['smc', 'virtio'],
-  ],
+  [['generate', 'x', '--conduit', 'v'], ['virtio']],
+  [['domain-add', 'x', '--conduit', 'p'], ['psci']],
   [
     ['generate', 'x', '--format', 'd'],
     ['dts', 'dtb'],

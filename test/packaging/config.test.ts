@@ -65,7 +65,7 @@ describe('the installed file', () => {
         const [, indent = '', , key = '', rest = ''] = found
         path.length = indent.length / 2
         path.push(key)
-        const isGroup = rest === '' && key !== 'domains' && key !== 'agents' && key !== 'channels'
+        const isGroup = rest === '' && path.length === 1 && key !== 'domains'
         const inForce = forced.has(path.join('.')) && rest !== ''
         return isGroup || inForce ? `${indent}${key}:${rest}` : line
       })
