@@ -7,6 +7,7 @@ import { type Entry, initramfs } from '../lib/initramfs.ts'
 import { Machine } from '../lib/machine.ts'
 import { run } from '../lib/process.ts'
 import { programOf } from '../lib/trees.ts'
+import { type TracedFrame, tracedFrames } from './trace.ts'
 
 /** What a guest is started from. */
 export interface GuestSpec {
@@ -138,6 +139,11 @@ export class Guest {
   /** The guest's kernel log, each line behind a colon: the console leaves out what begins like the kernel's lines. */
   log(): Promise<string> {
     return this.ask("dmesg | sed 's/^/:/'")
+  }
+
+  /** The frames of this guest that its kernel's tracing still has, oldest first. */
+  async frames(): Promise<TracedFrame[]> {
+    return tracedFrames(await this.ask('cat /sys/kernel/tracing/trace'))
   }
 
   /** Ends QEMU. */

@@ -1,7 +1,11 @@
 // System test `qemu`: two guests with Debian's kernel and its unmodified arm_scmi drivers in QEMU, served by one scmid
 // over vhost-user.
 import { deepEqual, equal, match, notEqual, ok } from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { decodeFrame } from '../../../src/scmi/decode-frame.ts'
+import { cacheDirectory } from '../lib/cache.ts'
 import type { Steps, SystemTest } from '../lib/report.ts'
 import { type Guest, readSensor } from './guest.ts'
 import { Scene } from './scene.ts'
@@ -18,6 +22,7 @@ async function run(steps: Steps): Promise<void> {
     await used(steps, a, b)
     await apart(steps, scene, a, b)
     await told(steps, a, b)
+    await decoded(steps, [a, b])
     await restarted(steps, scene, a)
     await steps.check('no kernel complained', async () => {
       for (const guest of [a, b])
@@ -31,6 +36,8 @@ async function run(steps: Steps): Promise<void> {
   }
 }
 
+/** The kernel's log; the console leaves out lines that begin as the kernel's own do. */
+const dmesg = "dmesg | sed 's/^/:/'"
 const clocks = '/sys/kernel/debug/clk'
 const domains = '/sys/kernel/debug/pm_genpd'
 
@@ -118,7 +125,7 @@ async function told(steps: Steps, a: Guest, b: Guest): Promise<void> {
   await steps.check('notifications arrive: a level changed', async () => {
     await a.write('gpu-level', 'powered', 1)
     await a.write('gpu-level', 'level', 400)
-    await a.until("dmesg | sed 's/^/:/'", /scmi-event: perf level 0 400/)
+    await a.until(dmesg, /scmi-event: perf level 0 400/)
   })
   await steps.check('notifications arrive: a domain was switched', async () => {
     const count = "dmesg | grep -c 'scmi-event: power state 1 0x0'"
@@ -126,6 +133,23 @@ async function told(steps: Steps, a: Guest, b: Guest): Promise<void> {
     await b.write('usb0', 'powered', 1)
     await b.write('usb0', 'powered', 0)
     await b.until(count, new RegExp(`^${before + 1}$`))
+  })
+}
+
+/** What the kernels said and heard, read by our schema; kept for fixtures/frames. */
+async function decoded(steps: Steps, guests: readonly Guest[]): Promise<void> {
+  await steps.check('every frame that the kernels saw reads without a fault', async () => {
+    for (const guest of guests) {
+      const frames = await guest.frames()
+      ok(frames.length > 100, `${guest.name}: ${frames.length} frames`)
+      const file = join(cacheDirectory(), `frames-${guest.name}.jsonl`)
+      writeFileSync(file, frames.map(frame => `${JSON.stringify(frame)}\n`).join(''))
+      for (const { part, bytes } of frames) {
+        const direction = part === 'command' || part === 'response' ? part : undefined
+        const frame = decodeFrame(Buffer.from(bytes, 'hex'), direction === undefined ? {} : { direction })
+        deepEqual(frame?.problems, [], `${guest.name}: ${part} ${bytes}`)
+      }
+    }
   })
 }
 
@@ -145,4 +169,9 @@ async function restarted(steps: Steps, scene: Scene, a: Guest): Promise<void> {
     await a.write('avb', 'rate', 125_000_000)
     equal(await a.read('avb', 'rate'), '125000000')
   })
+  // To be a check once it is so.
+  steps.skip(
+    'notifications after that',
+    "a guest's subscriptions die with the daemon, and its driver does not subscribe again",
+  )
 }
