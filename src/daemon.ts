@@ -71,6 +71,7 @@ export async function startDaemon(
   const data: RelayData = {
     firmware: config.firmware,
     guests: config.guests,
+    inflight: where.run,
     xen: config.xen,
     monitors: join(where.state, 'monitors'),
     audit: ring,

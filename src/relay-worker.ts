@@ -1,4 +1,5 @@
 // The relay thread's program: builds the concrete parts, serves until told to stop. Never returns to its event loop.
+import { join } from 'node:path'
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import type { ScmidConfig } from './config/scmid.ts'
 import { errorText, MediatorError } from './errors.ts'
@@ -23,6 +24,8 @@ import { Platform } from './platform/platform.ts'
 export interface RelayData {
   readonly firmware: ScmidConfig['firmware']
   readonly guests: ScmidConfig['guests']
+  /** Directory for what is under way of vhost-user guests. */
+  readonly inflight: string
   readonly xen: ScmidConfig['xen']
   /** Directory of the journal of Xen domains' monitors. */
   readonly monitors: string
@@ -32,7 +35,7 @@ export interface RelayData {
 
 const port = parentPort
 if (port === null) throw new Error('relay-worker runs as a worker thread of scmid')
-const { firmware, guests, xen, monitors, audit, counters } = workerData as RelayData
+const { firmware, guests, inflight, xen, monitors, audit, counters } = workerData as RelayData
 const { maxMessageBytes } = guests
 
 const say = (message: FromRelay): void => port.postMessage(message)
@@ -59,7 +62,13 @@ function makeLink(guest: GuestOpening, handler: FrameHandler): GuestLink {
       return new MessageSocketLink(options, parts)
     case 'vhost-user':
       return new VhostUserLink(
-        { ...options, role: link.role, access: link, unsealed: guests.unsealedMemory },
+        {
+          ...options,
+          role: link.role,
+          access: link,
+          unsealed: guests.unsealedMemory,
+          inflightFile: join(inflight, `${guest.name}.inflight`),
+        },
         parts,
       )
   }

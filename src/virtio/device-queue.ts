@@ -1,6 +1,7 @@
 // The device's side of a split virtqueue: takes what the driver made available, gives it back used, asks for kicks and
 // decides on signals. It trusts nothing of the ring: indices are bounded, walks end, and each word is read once.
 import type { GuestMemory } from './guest-memory.ts'
+import type { InflightLog } from './inflight.ts'
 import {
   availableAlignment,
   availableRingBytes,
@@ -60,6 +61,10 @@ export class DeviceQueue {
   writable = 0
   segments = 0
   readonly #memory: GuestMemory
+  readonly #log: InflightLog | undefined
+  /** Heads that a former process had taken: they come before all others. */
+  #again: readonly number[] = []
+  #againAt = 0
   readonly #eventIdx: boolean | undefined
   readonly #indirect: boolean
   readonly #mask: number
@@ -89,6 +94,7 @@ export class DeviceQueue {
     used: RingPart,
     features: RingFeatures,
     next: number,
+    log: InflightLog | undefined,
   ) {
     this.size = size
     this.#mask = size - 1
@@ -106,14 +112,19 @@ export class DeviceQueue {
     this.next = next
     this.#seen = next
     this.used = 0
+    this.#log = log
   }
 
-  /** A queue at `place`, which goes on with entry `next`; the reason why not, when it cannot be there. */
+  /**
+   * A queue at `place`, which goes on with entry `next`; the reason why not, when it cannot be there. With a `log`, what
+   * is taken and what is used is written there.
+   */
   static open(
     memory: GuestMemory,
     place: RingPlace,
     features: RingFeatures,
     next: number,
+    log?: InflightLog,
   ): DeviceQueue | string {
     const { size } = place
     if (size < 1 || size > maxRingSize || (size & (size - 1)) !== 0) return `a ring of ${size} entries`
@@ -126,7 +137,7 @@ export class DeviceQueue {
         table === undefined ? 'descriptor table' : available === undefined ? 'available ring' : 'used ring'
       return `its ${which} is not in the guest's memory, or is not aligned`
     }
-    const queue = new DeviceQueue(memory, size, table, available, used, features, next & 0xffff)
+    const queue = new DeviceQueue(memory, size, table, available, used, features, next & 0xffff, log)
     used.fetch()
     queue.used = Atomics.load(queue.#usedHalves, IDX)
     queue.#published = queue.used
@@ -135,6 +146,7 @@ export class DeviceQueue {
 
   /** The head of the next chain, which stays the next until `advance`; EMPTY or BROKEN. */
   peek(): number {
+    if (this.#againAt < this.#again.length) return this.#again[this.#againAt] as number
     if (this.#seen === this.next) {
       if (this.#copied && !this.#available.fetch()) return BROKEN
       const seen = Atomics.load(this.#ring, IDX)
@@ -147,9 +159,30 @@ export class DeviceQueue {
     return head < this.size ? head : BROKEN
   }
 
-  /** The chain that `peek` gave is taken. */
-  advance(): void {
-    this.next = (this.next + 1) & 0xffff
+  /** The chain at `head`, which `peek` gave, is taken. */
+  advance(head: number): void {
+    if (this.#log !== undefined) this.#log.begin(head)
+    if (this.#againAt < this.#again.length) this.#againAt++
+    else this.next = (this.next + 1) & 0xffff
+  }
+
+  /** Chains that had been taken before come first, in this order; entry `next` follows them. */
+  resume(heads: readonly number[], next: number): void {
+    this.#again = heads
+    this.#againAt = 0
+    this.next = next & 0xffff
+    this.#seen = this.next
+  }
+
+  /** What of that has not come yet. */
+  get resuming(): readonly number[] {
+    return this.#again.slice(this.#againAt)
+  }
+
+  /** Whether the first `heads.length` entries that were ever available are these heads, in any order. */
+  beginsWith(heads: readonly number[]): boolean {
+    this.#available.fetch()
+    return heads.every((_, i) => heads.includes(this.#ring[RING + (i & this.#mask)] as number))
   }
 
   /** Asks for a kick at the next chain that becomes available; false when one has become so meanwhile. */
@@ -277,6 +310,7 @@ export class DeviceQueue {
     this.#usedInts[word + 1] = written
     if (this.#copied) this.#usedPart.store(word * 4, usedElementWords * 4)
     this.used = (this.used + 1) & 0xffff
+    if (this.#log !== undefined) this.#log.done(head)
   }
 
   /** Shows the driver what was pushed since this was last called; whether it wants a signal for that. */
@@ -287,6 +321,7 @@ export class DeviceQueue {
     this.#published = used
     Atomics.store(this.#usedHalves, IDX, used)
     if (this.#copied) this.#usedPart.store(IDX * 2, 2)
+    if (this.#log !== undefined) this.#log.shown(used)
     if (this.#first || this.#eventIdx === undefined) {
       this.#first = false
       return true

@@ -10,11 +10,14 @@ import {
   F_PROTOCOL_FEATURES,
   F_VERSION_1_HIGH,
   PROTOCOL_CONFIGURE_MEM_SLOTS,
+  PROTOCOL_INFLIGHT_SHMFD,
   PROTOCOL_MQ,
   PROTOCOL_REPLY_ACK,
 } from './features.ts'
 import { GuestMemory, maxRegions } from './guest-memory.ts'
 import type { RegionPlace, UnsealedMemory } from './guest-region.ts'
+import { type InflightLog, inflightBytes } from './inflight.ts'
+import { FrontEndLogs, inflightMemfd } from './inflight-memory.ts'
 import { ENDED, MessageStream, MORE, SENSELESS } from './message-stream.ts'
 import * as wire from './vhost-user-wire.ts'
 import { Vring } from './vring.ts'
@@ -35,6 +38,11 @@ export interface VhostDevice {
    * then nothing new is taken from it.
    */
   ringStopping(index: number): boolean
+  /**
+   * The device's own log of a ring whose front end keeps none: the ring's size, and where its table is in the front end.
+   * `known`: it was written for this very ring. Undefined: none is kept.
+   */
+  ownLog?(index: number, size: number, address: number): { log: InflightLog; known: boolean } | undefined
   /** A ring is gone with its memory, whatever was under way. */
   ringDropped(index: number): void
 }
@@ -46,7 +54,10 @@ const offeredLow = (features: number): number =>
   features | F_INDIRECT_DESC | F_EVENT_IDX | F_PROTOCOL_FEATURES
 const offeredHigh = F_VERSION_1_HIGH
 const offeredProtocol = ({ memorySlots }: VhostDevice): number =>
-  PROTOCOL_MQ | PROTOCOL_REPLY_ACK | (memorySlots ? PROTOCOL_CONFIGURE_MEM_SLOTS : 0)
+  PROTOCOL_MQ |
+  PROTOCOL_REPLY_ACK |
+  PROTOCOL_INFLIGHT_SHMFD |
+  (memorySlots ? PROTOCOL_CONFIGURE_MEM_SLOTS : 0)
 
 /** A refusal that the front end is told of, or for which its connection ends. */
 class Refused extends Error {}
@@ -61,6 +72,8 @@ export class VhostUserBackend {
   readonly #reactor: Reactor
   readonly #device: VhostDevice
   readonly #kicks: readonly Source[]
+  /** Logs of what is under way, where the front end keeps them. */
+  #logs: FrontEndLogs | undefined = undefined
   /** The ring whose stop is awaited; -1: none. */
   #stopping = -1
   #fd = -1
@@ -131,6 +144,7 @@ export class VhostUserBackend {
     this.features = undefined
     this.#stream.clear()
     this.#reset()
+    this.#dropLogs()
     this.memory.clear()
   }
 
@@ -211,6 +225,10 @@ export class VhostUserBackend {
       case wire.SET_VRING_ERR:
         this.#ringOfFd().setErr(this.#eventfd())
         return 'done'
+      case wire.GET_INFLIGHT_FD:
+        return this.#giveLogs()
+      case wire.SET_INFLIGHT_FD:
+        return this.#takeLogs()
       case wire.SET_VRING_ENABLE:
         return this.#enable(payload[0] ?? 0, payload[1] ?? 0)
       default:
@@ -345,10 +363,67 @@ export class VhostUserBackend {
   #start(index: number): void {
     const ring = this.rings[index] as Vring
     if (!ring.enabled || !ring.complete) return
+    const front = this.#logs?.log(index, ring.size)
+    const own = front === undefined ? this.#device.ownLog?.(index, ring.size, ring.descriptors) : undefined
+    ring.log = front ?? own?.log
     const fault = ring.open(this.memory, this.#ringFeatures(), ring.base)
     if (fault !== undefined) throw new Refused(`ring ${index}: ${fault}`)
+    this.#takeUp(ring, front?.valid ?? own?.known ?? false)
     this.#device.ringStarted(index)
     this.#reactor.again(ring.kickFd)
+  }
+
+  /** Takes up what was under way when a former process ended, if the ring's log tells of it and fits the ring. */
+  #takeUp({ log, queue, base }: Vring, known: boolean): void {
+    if (log === undefined || queue === undefined) return
+    const { used } = queue
+    const heads = known ? log.recover(used) : undefined
+    const next = (used + (heads?.length ?? 0)) & 0xffff
+    // A ring that began anew meanwhile has nothing of the log's: then its first entries are others.
+    const fits =
+      heads !== undefined && (base === used || base === next) && (used !== 0 || queue.beginsWith(heads))
+    if (!fits) log.reset(used)
+    else if (heads.length > 0) queue.resume(heads, next)
+  }
+
+  #giveLogs(): Outcome {
+    const { payload, answer, size, request } = this.#stream
+    const [rings, entries] = [(payload[4] ?? 0) & 0xffff, (payload[4] ?? 0) >>> 16]
+    if (size < wire.inflightBytes || size > wire.inflightPaddedBytes) throw new Refused(`${size} bytes`)
+    if (rings < 1 || rings > this.rings.length || entries < 1 || entries > 32768)
+      throw new Refused(`logs of ${rings} rings of ${entries} entries`)
+    const fd = inflightMemfd(rings, entries)
+    if (fd < 0) throw new Refused('no memory for logs')
+    answer.fill(0, 0, wire.inflightPaddedBytes / 4)
+    putNumber(answer, 0, rings * inflightBytes(entries))
+    answer[4] = payload[4] ?? 0
+    this.#stream.put(request, wire.REPLY, size, fd)
+    return 'replied'
+  }
+
+  #takeLogs(): Outcome {
+    const { payload, size } = this.#stream
+    if (size < wire.inflightBytes || size > wire.inflightPaddedBytes) throw new Refused(`${size} bytes`)
+    if (this.rings.some(({ queue }) => queue !== undefined)) throw new Refused('a ring runs')
+    const fd = this.#stream.take(0)
+    if (fd < 0) throw new Refused('no file descriptor')
+    const [rings, entries] = [(payload[4] ?? 0) & 0xffff, (payload[4] ?? 0) >>> 16]
+    const length = numberAt(payload, 0)
+    const offset = numberAt(payload, 2)
+    const logs =
+      length < 0 || offset < 0
+        ? 'a place beyond all files'
+        : FrontEndLogs.map(fd, length, offset, Math.min(rings, this.rings.length), entries)
+    close(fd)
+    if (typeof logs === 'string') throw new Refused(logs)
+    this.#dropLogs()
+    this.#logs = logs
+    return 'done'
+  }
+
+  #dropLogs(): void {
+    this.#logs?.release()
+    this.#logs = undefined
   }
 
   #ringFeatures(): { eventIdx: boolean | undefined; indirect: boolean } {

@@ -46,6 +46,10 @@ export const maxTableRegions = 8
 /** ADD_MEM_REG and REM_MEM_REG: u64 padding, one region. */
 export const singleRegionBytes = 40
 
+/** Logs of what is under way: u64 size, u64 offset, u16 rings, u16 entries; some front ends pad it. */
+export const inflightBytes = 20
+export const inflightPaddedBytes = 24
+
 /** One message's form: its name, its payload's size (-1: its own matter), and the most descriptors it may bring. */
 export interface RequestForm {
   readonly name: string

@@ -3,6 +3,7 @@ import { close } from '../native/libc.ts'
 import { Reactor } from '../native/reactor.ts'
 import { DeviceQueue, type RingFeatures } from './device-queue.ts'
 import type { GuestMemory } from './guest-memory.ts'
+import type { InflightLog } from './inflight.ts'
 
 /** One ring of a back end. */
 export class Vring {
@@ -19,6 +20,8 @@ export class Vring {
   errFd = -1
   /** Whether SET_VRING_ENABLE said so; before it said anything, features decide. */
   enabled = false
+  /** Where what is under way is written, so that a successor can take it up. */
+  log: InflightLog | undefined = undefined
   /** The queue, from its start to its stop. */
   queue: DeviceQueue | undefined = undefined
   /** Nothing more is taken from it until it is started anew. */
@@ -36,8 +39,10 @@ export class Vring {
 
   /** Opens the queue at entry `next`; the reason when it cannot be. */
   open(memory: GuestMemory, features: RingFeatures, next: number): string | undefined {
+    const resuming = this.queue?.resuming ?? []
     this.queue?.release()
-    const opened = DeviceQueue.open(memory, this, features, next)
+    const opened = DeviceQueue.open(memory, this, features, next, this.log)
+    if (typeof opened !== 'string') opened.resume(resuming, next)
     this.queue = typeof opened === 'string' ? undefined : opened
     return typeof opened === 'string' ? opened : undefined
   }
@@ -47,6 +52,7 @@ export class Vring {
     if (this.queue !== undefined) this.base = this.queue.next
     this.queue?.release()
     this.queue = undefined
+    this.log = undefined
     this.broken = false
   }
 

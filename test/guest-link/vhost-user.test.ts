@@ -4,9 +4,12 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { FrameHandler } from '../../src/guest-link/guest-link.ts'
 import { VhostUserLink, type VhostUserOptions } from '../../src/guest-link/vhost-user/vhost-user.ts'
+import * as libc from '../../src/native/libc.ts'
+import { SOCK_NONBLOCK } from '../../src/native/linux.ts'
 import { Reactor } from '../../src/native/reactor.ts'
-import { type FrontEndOptions, FrontEndSocket, Guest, vu } from '../virtio/front-end.ts'
-import { EchoHandler } from './handlers.ts'
+import { listenUnix } from '../../src/native/unix-socket.ts'
+import { type FrontEndOptions, FrontEndSocket, Guest, memfd, u32, u64, vu } from '../virtio/front-end.ts'
+import { EchoHandler, KeepingHandler } from './handlers.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'vhost-user-'))
 const path = join(folder, 'guest.sock')
@@ -53,7 +56,7 @@ describe('a front end that behaves', () => {
     guests.push(socket)
     expect(statSync(path).mode & 0o777).toBe(0o600)
     expect(socket.ask(vu.GET_FEATURES).payload.toString('hex')).toBe('0100007001000000')
-    expect(socket.ask(vu.GET_PROTOCOL_FEATURES).payload.toString('hex')).toBe('0980000000000000')
+    expect(socket.ask(vu.GET_PROTOCOL_FEATURES).payload.toString('hex')).toBe('0990000000000000')
     expect(socket.ask(vu.GET_QUEUE_NUM).payload.readUInt32LE(0)).toBe(2)
     expect(socket.ask(vu.GET_MAX_MEM_SLOTS).payload.readUInt32LE(0)).toBe(64)
   })
@@ -67,5 +70,166 @@ describe('a front end that behaves', () => {
       expect(guest.ask(Buffer.from('0150140000000000', 'hex'))).toBe('015014000000000000000000')
     }
     expect(log.filter(line => !line.startsWith('info'))).toEqual([])
+  })
+})
+
+describe('a back end that comes back', () => {
+  const commands = ['a', 'b', 'c', 'd'].map(letter => Buffer.from(`01501400${letter.repeat(8)}`, 'hex'))
+  const inflightFile = join(folder, 'guest.inflight')
+
+  /** Three commands under way, the second answered first; then the back end ends, and another takes its place. */
+  function interrupted(options: Partial<VhostUserOptions>, prepare?: (socket: FrontEndSocket) => void) {
+    const first = new KeepingHandler()
+    serve(first, options)
+    const guest = Guest.start(path, step, { prepare })
+    guests.push(guest)
+    const posted = commands.slice(0, 3).map(command => guest.post(command))
+    step()
+    expect(first.frames).toHaveLength(3)
+    for (const { transfer, link: of } of first.kept.splice(1, 1)) {
+      transfer.answer(0)
+      of.complete(transfer)
+    }
+    expect(guest.commands.take()).toBe(posted[1]?.head)
+    link.close()
+    posted.push(guest.post(commands[3] ?? Buffer.alloc(0)))
+    const second = new KeepingHandler()
+    serve(second, options)
+    guest.reconnect(path, prepare)
+    step()
+    return { guest, posted, second }
+  }
+  const hexOf = (...indices: number[]) => indices.map(i => commands[i]?.toString('hex'))
+
+  function expectOnce({ guest, posted, second }: ReturnType<typeof interrupted>): void {
+    expect(second.frames).toEqual(hexOf(0, 2, 3))
+    while (second.kept.length > 0) second.answer()
+    const came: number[] = []
+    for (let head = guest.commands.take(); head >= 0; head = guest.commands.take()) came.push(head)
+    expect(came).toEqual([0, 2, 3].map(i => posted[i]?.head))
+  }
+
+  test('takes up what its predecessor had under way, and nothing that was answered', () => {
+    expectOnce(interrupted({ inflightFile }))
+  })
+
+  test('does so from the log that the front end keeps', () => {
+    let kept: { payload: Buffer; fds: number[] } | undefined
+    expectOnce(
+      interrupted({}, socket => {
+        kept ??= socket.ask(vu.GET_INFLIGHT_FD, Buffer.concat([u64(0, 0), Buffer.from('02004000', 'hex')]))
+        socket.send(vu.SET_INFLIGHT_FD, kept.payload, kept.fds)
+      }),
+    )
+    for (const fd of kept?.fds ?? []) libc.close(fd)
+  })
+
+  test('does not when the driver began anew meanwhile', () => {
+    serve(new KeepingHandler(), { inflightFile })
+    const guest = start()
+    for (const command of commands.slice(0, 2)) guest.post(command)
+    step()
+    link.close()
+    guest.wipe()
+    for (const command of commands.slice(2)) guest.post(command)
+    // The same descriptors are in the ring again, and stand for other commands: those that are there are served.
+    const second = new KeepingHandler()
+    serve(second, { inflightFile })
+    guest.reconnect(path)
+    step()
+    expect(second.frames).toEqual(hexOf(2, 3))
+  })
+
+  test.each([
+    ['no log', Buffer.alloc(0), 'refused: SET_INFLIGHT_FD: 0 bytes'],
+    ['a log of nothing', Buffer.alloc(20), 'refused: SET_INFLIGHT_FD: logs of 0 rings of 0 entries'],
+  ])('refuses %s', (_what, payload, text) => {
+    serve(new KeepingHandler())
+    const socket = FrontEndSocket.connect(path, step)
+    guests.push(socket)
+    const fd = memfd(8192)
+    socket.send(vu.SET_INFLIGHT_FD, payload, [fd])
+    libc.close(fd)
+    expect(socket.gone).toBe(true)
+    expect(log.at(-1)).toContain(text)
+  })
+})
+
+describe('a ring that is to stop', () => {
+  test('waits for what is under way', () => {
+    const handler = new KeepingHandler()
+    serve(handler)
+    const guest = start()
+    const { head, at } = guest.post(Buffer.from('0150140000000000', 'hex'))
+    step()
+    guest.socket.send(vu.GET_VRING_BASE, u32(0, 0))
+    expect(guest.socket.reply()).toBeUndefined()
+    handler.answer()
+    step()
+    expect(guest.socket.reply()?.payload.toString('hex')).toBe('0000000001000000')
+    expect(guest.commands.take()).toBe(head)
+    expect(guest.hex(at, 8)).toBe('0150140000000000')
+  })
+
+  test('answers BUSY when that takes too long, and what comes later is late', async () => {
+    const handler = new KeepingHandler()
+    serve(handler)
+    const guest = start()
+    const { head, at } = guest.post(Buffer.from('0150140000000000', 'hex'))
+    step()
+    guest.socket.send(vu.GET_VRING_BASE, u32(0, 0))
+    for (let i = 0; i < 100 && guest.commands.arm(); i++) {
+      await new Promise(done => setTimeout(done, 5))
+      step()
+    }
+    expect(guest.commands.take()).toBe(head)
+    expect(guest.hex(at, 8)).toBe('01501400faffffff')
+    expect(guest.socket.reply()?.payload.toString('hex')).toBe('0000000001000000')
+    handler.answer()
+    expect(link.counters.late).toBe(1)
+    expect(guest.hex(at, 8)).toBe('01501400faffffff')
+  })
+})
+
+describe('NEED_REPLY is always answered', () => {
+  test.each<[string, number, Buffer, number]>([
+    ['what is done: 0', vu.SET_OWNER, Buffer.alloc(0), 0],
+    ['what is refused: not 0, and the connection stays', vu.SET_VRING_NUM, u32(0, 3), 1],
+    ['what is not known', 60, Buffer.alloc(4), 1],
+  ])('%s', (_what, request, payload, answer) => {
+    serve(new EchoHandler())
+    const socket = FrontEndSocket.connect(path, step)
+    guests.push(socket)
+    const reply = socket.ask(request, payload, [], 9)
+    expect([reply.request, reply.flags, reply.payload.readUInt32LE(0)]).toEqual([request, 5, answer])
+    expect(socket.gone).toBe(false)
+  })
+})
+
+describe('the front end as server', () => {
+  test('is connected to when it listens, and again when it is back', async () => {
+    const handler = new EchoHandler()
+    serve(handler, { role: 'client' })
+    const round = async () => {
+      const listening = listenUnix(path, 'stream')
+      let fd = -1
+      for (let i = 0; i < 200 && fd < 0; i++) {
+        await new Promise(done => setTimeout(done, 5))
+        step()
+        fd = libc.accept4(listening, SOCK_NONBLOCK)
+      }
+      const guest = new Guest(new FrontEndSocket(fd, step))
+      guest.negotiate()
+      guest.startDriver()
+      expect(guest.ask(Buffer.from('01501400aabbccdd', 'hex'))).toBe('0150140000000000aabbccdd')
+      guest.close()
+      libc.close(listening)
+      rmSync(path)
+      step()
+      expect(link.occupied).toBe(false)
+    }
+    await round()
+    await round()
+    expect(link.counters.connections).toBe(2)
   })
 })

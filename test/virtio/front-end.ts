@@ -169,6 +169,8 @@ export interface FrontEndOptions {
   readonly slots?: boolean
   /** Entries to begin with. */
   readonly base?: readonly [number, number]
+  /** What is said besides, before the driver starts. */
+  readonly prepare?: ((socket: FrontEndSocket) => void) | undefined
 }
 
 const memoryBytes = 1 << 20
@@ -177,7 +179,7 @@ const buffersAt = 0x20000
 
 /** A guest: two rings and buffers in a memfd, behind a front end that does as QEMU does. */
 export class Guest {
-  readonly socket: FrontEndSocket
+  socket: FrontEndSocket
   readonly memory = new MappedMemory(memoryBytes)
   readonly memfd: number
   commands: DriverQueue
@@ -224,6 +226,7 @@ export class Guest {
   static start(path: string, step: () => void, options: FrontEndOptions = {}): Guest {
     const guest = new Guest(FrontEndSocket.connect(path, step), options)
     guest.negotiate()
+    options.prepare?.(guest.socket)
     guest.startDriver(options)
     return guest
   }
@@ -231,8 +234,8 @@ export class Guest {
   negotiate(): void {
     const { socket } = this
     socket.ask(vu.GET_FEATURES)
-    socket.ask(vu.GET_PROTOCOL_FEATURES)
-    socket.send(vu.SET_PROTOCOL_FEATURES, u64(0x8009))
+    const offered = socket.ask(vu.GET_PROTOCOL_FEATURES).payload.readUInt32LE(0)
+    socket.send(vu.SET_PROTOCOL_FEATURES, u64(offered & 0x8009)) // what QEMU knows: MQ, REPLY_ACK, CONFIGURE_MEM_SLOTS
     socket.send(vu.SET_OWNER)
   }
 
@@ -263,6 +266,15 @@ export class Guest {
     const at = userBase + BigInt(index === 0 ? 0 : eventAt)
     const { available, used } = ringOffsets(index === 0 ? this.ringSize : this.eventRingSize)
     return Buffer.concat([u32(index, 0), u64(at, at + BigInt(used), at + BigInt(available), 0)])
+  }
+
+  /** The back end went and came back: QEMU says all of it anew but the features, and begins where the used ring ends. */
+  reconnect(path: string, prepare: (socket: FrontEndSocket) => void = () => {}): void {
+    this.socket.close()
+    this.socket = FrontEndSocket.connect(path, this.socket.step)
+    prepare(this.socket)
+    const { used } = ringOffsets(this.ringSize)
+    this.startDriver({ base: [new Uint16Array(this.memory.buffer)[(used + 2) / 2] ?? 0, 0] })
   }
 
   /** What QEMU sends when the driver or the machine stops; gives the two bases. */

@@ -170,7 +170,7 @@ export class CommandQueue {
     const queue = this.#ring.queue
     const transfer = this.#pool.take()
     if (queue === undefined || transfer === undefined) return
-    queue.advance()
+    queue.advance(head)
     const slot = this.#free[this.#freeCount - 1] as number
     const base = slot * this.#segmentStride
     const length = queue.walk(

@@ -38,7 +38,7 @@ export class EventQueue {
         if (head !== EMPTY) ring.fail()
         break
       }
-      queue.advance()
+      queue.advance(head)
       const readable = queue.walk(head, this.#bytes, this.#ints, this.#bytes.length, this.#segments, 0)
       if (readable !== 0 || queue.writable < length) {
         this.#counters.badLengths++

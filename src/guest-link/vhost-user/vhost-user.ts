@@ -1,5 +1,6 @@
 // The guest-link to a VMM that speaks vhost-user: the guest's virtio SCMI device (id 32), served from shared memory.
 // It listens for the front end, or connects to one that listens. docs/vhost-user.md states what it offers.
+import { errorText } from '../../errors.ts'
 import { close } from '../../native/libc.ts'
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from '../../native/linux.ts'
 import type { Reactor, Source } from '../../native/reactor.ts'
@@ -8,6 +9,8 @@ import { peerCredentials, type SocketAccess } from '../../native/unix-socket.ts'
 import { defaultMaxMessageBytes, type Transfer } from '../../transfer.ts'
 import { F_P2A_CHANNELS } from '../../virtio/features.ts'
 import type { UnsealedMemory } from '../../virtio/guest-region.ts'
+import type { InflightLog } from '../../virtio/inflight.ts'
+import { OwnLog } from '../../virtio/inflight-memory.ts'
 import { type VhostDevice, VhostUserBackend } from '../../virtio/vhost-user-backend.ts'
 import type { FrameHandler, GuestLink } from '../guest-link.ts'
 import { LinkCounters, type LinkParts } from '../link-parts.ts'
@@ -31,6 +34,11 @@ export interface VhostUserOptions {
   readonly access?: SocketAccess
   /** What becomes of guest memory that is not sealed against shrinking. */
   readonly unsealed?: UnsealedMemory
+  /**
+   * Where to write what is under way, for front ends that keep no log: a successor of this process takes it up. Without
+   * it, a successor can only trust the ring's used index.
+   */
+  readonly inflightFile?: string
   /** Largest frame in bytes. */
   readonly maxMessageBytes?: number
   /** The guest's slot, for its transfers. */
@@ -59,10 +67,13 @@ export class VhostUserLink implements GuestLink, Source, VhostDevice {
   readonly #backend: VhostUserBackend
   readonly #commands: CommandQueue
   readonly #events: EventQueue
+  readonly #ownLog: OwnLog | undefined
   readonly #drain: Timer
   readonly #door: SocketDoor | undefined
   readonly #dialer: SocketDialer | undefined
   #fd = -1
+  /** The front end's process. */
+  #pid = 0
   #watched = 0
   /** The cmdq has not run before: whatever there is, is new. */
   #fresh = true
@@ -86,6 +97,7 @@ export class VhostUserLink implements GuestLink, Source, VhostDevice {
     if (commandRing === undefined || eventRing === undefined) throw new RangeError('a device has two rings')
     this.#commands = new CommandQueue(commandRing, this, handler, reactor, this.counters, options.guest)
     this.#events = new EventQueue(eventRing, this.counters, this.maxMessageBytes)
+    this.#ownLog = options.inflightFile === undefined ? undefined : new OwnLog(options.inflightFile)
     this.#drain = reactor.timer({ expired: () => this.#drained() })
     if (role === 'server')
       this.#door = new SocketDoor(path, 'stream', reactor, this, this.counters, this.#log, access)
@@ -106,7 +118,8 @@ export class VhostUserLink implements GuestLink, Source, VhostDevice {
     this.#watched = EPOLLIN
     this.#backend.connect(fd)
     this.#reactor.add(fd, EPOLLIN, this)
-    this.#log.say('info', `front end connected: pid ${peerCredentials(fd)?.pid}`)
+    this.#pid = peerCredentials(fd)?.pid ?? 0
+    this.#log.say('info', `front end connected: pid ${this.#pid}`)
   }
 
   /** One message of the front end per round. */
@@ -149,6 +162,16 @@ export class VhostUserLink implements GuestLink, Source, VhostDevice {
     return false
   }
 
+  ownLog(index: number, size: number, address: number): { log: InflightLog; known: boolean } | undefined {
+    if (index !== cmdq) return undefined // what the guest was to be told is not in its buffers
+    try {
+      return this.#ownLog?.open(this.#pid, size, address)
+    } catch (error) {
+      this.#log.say('error', `cannot keep what is under way: ${errorText(error)}`)
+      return undefined
+    }
+  }
+
   ringDropped(index: number): void {
     if (index === cmdq) this.#commands.forget()
   }
@@ -160,6 +183,7 @@ export class VhostUserLink implements GuestLink, Source, VhostDevice {
     this.#door?.close()
     this.#dialer?.close()
     this.#backend.release()
+    this.#ownLog?.release()
   }
 
   /** Everything under way is answered, or never will be in time: the front end gets what it waits for. */
