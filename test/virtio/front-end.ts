@@ -141,9 +141,12 @@ export class FrontEndSocket {
     flags = 1,
   ): Reply {
     this.send(request, payload, fds, flags)
-    const reply = this.reply()
-    if (reply === undefined) throw new Error(`request ${request} was not answered`)
-    return reply
+    for (let tries = 0; tries < 1000 && !this.closed; tries++) {
+      const reply = this.reply()
+      if (reply !== undefined) return reply
+      this.step()
+    }
+    throw new Error(`request ${request} was not answered`)
   }
 
   /** Whether the back end has hung up. */
@@ -270,9 +273,14 @@ export class Guest {
 
   /** The back end went and came back: QEMU says all of it anew but the features, and begins where the used ring ends. */
   reconnect(path: string, prepare: (socket: FrontEndSocket) => void = () => {}): void {
+    this.resume(FrontEndSocket.connect(path, this.socket.step), prepare)
+  }
+
+  /** The same over a connection that is there. */
+  resume(socket: FrontEndSocket, prepare: (socket: FrontEndSocket) => void = () => {}): void {
     this.socket.close()
-    this.socket = FrontEndSocket.connect(path, this.socket.step)
-    prepare(this.socket)
+    this.socket = socket
+    prepare(socket)
     const { used } = ringOffsets(this.ringSize)
     this.startDriver({ base: [new Uint16Array(this.memory.buffer)[(used + 2) / 2] ?? 0, 0] })
   }
@@ -327,8 +335,11 @@ export class Guest {
   /** Sends a command and gives the answer in hexadecimal; it must come within one round. */
   ask(frame: Uint8Array, room = 136): string {
     const { head, at } = this.post(frame, room)
-    this.socket.step()
-    const came = this.commands.take()
+    let came = -1
+    for (let tries = 0; tries < 1000 && came === -1; tries++) {
+      this.socket.step()
+      came = this.commands.take()
+    }
     if (came !== head) throw new Error(`head ${came} came back, not ${head}`)
     const { written } = this.commands
     this.commands.release(head)
