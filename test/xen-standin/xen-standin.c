@@ -69,7 +69,7 @@ typedef struct {
   uint8_t page_used[PAGES];
   int32_t mappings, handles_open;
   uint32_t calls; /* of the product, all together */
-  int32_t fail_at, fail_errno;
+  int32_t fail_at, fail_errno, fail_on;
   uint32_t fail_domid;
   bool no_vm_event, deny;
 } state_t;
@@ -175,7 +175,7 @@ static void kill_domain(domain_t *d) {
 /* Every call of the product passes here: the place where a test has the domain die, or the call fail. */
 static bool struck(void) {
   int at = (int)state->calls++;
-  if (state->fail_at < 0 || at != state->fail_at) return false;
+  if (state->fail_at < 0 || at < state->fail_at || (at > state->fail_at && !state->fail_on)) return false;
   if (state->fail_errno == 0) {
     domain_t *d = find(state->fail_domid);
     if (d) kill_domain(d);
@@ -595,12 +595,14 @@ int standin_memory(uint32_t domid, uint64_t address, uint8_t *bytes, uint32_t le
   return result;
 }
 
-/* From the n-th call of the product on from now: the domain dies (error 0), or the call fails. -1: never. */
-void standin_strike(int after, uint32_t domid, int error) {
+/* At the n-th call of the product from now the domain dies (error 0), or the call fails, and with `on` all that follow.
+ * -1: never. */
+void standin_strike(int after, uint32_t domid, int error, int on) {
   lock();
   state->fail_at = after < 0 ? -1 : (int)state->calls + after;
   state->fail_domid = domid;
   state->fail_errno = error;
+  state->fail_on = on;
   unlock();
 }
 /* [0] mappings [1] handles [2] calls [3] domain there [4] pauses [5] enabled [6] monitored [7] shutdown reason or -1

@@ -80,7 +80,7 @@ export class XenStandin {
       'void standin_without_vm_event(int)',
       'void standin_deny(int)',
       'int standin_memory(uint32_t, uint64_t, uint8_t *, uint32_t, int)',
-      'void standin_strike(int, uint32_t, int)',
+      'void standin_strike(int, uint32_t, int, int)',
       'void standin_look(uint32_t, int64_t *)',
       'void standin_vcpu(uint32_t, uint32_t, int64_t *)',
       'int standin_smc(uint32_t, uint32_t, uint64_t *)',
@@ -153,9 +153,9 @@ export class XenStandin {
     this.write(domid, address, new Uint8Array(Uint32Array.from(values).buffer))
   }
 
-  /** After so many more calls of the product the domain dies, or the call fails with `errno`; -1: never. */
-  strike(after: number, domid = 0, errno = 0): void {
-    this.#call('standin_strike', after, domid, errno)
+  /** After so many more calls of the product the domain dies, or the call fails with `errno`, and those after it; -1: never. */
+  strike(after: number, domid = 0, errno = 0, on = false): void {
+    this.#call('standin_strike', after, domid, errno, on ? 1 : 0)
   }
 
   look(domid = 0): Look {

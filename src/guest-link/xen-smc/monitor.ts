@@ -6,7 +6,7 @@ import type { Xen } from '../../native/libxen.ts'
 import { EBUSY, EOPNOTSUPP } from '../../native/linux.ts'
 import { MonitorRing } from '../../native/monitor-ring.ts'
 import { checkedXen } from '../../native/xen-domains.ts'
-import type { MonitorJournal } from './journal.ts'
+import type { MonitorJournal, Stage } from './journal.ts'
 
 /** XEN_DOMCTL_MONITOR_EVENT_PRIVILEGED_CALL: the bit of the capabilities that says SMCs can be monitored. */
 const PRIVILEGED_CALL = 1 << 7
@@ -58,17 +58,15 @@ export class DomainMonitor {
     const before = journal.load()
     const nonce = randomBytes(8).toString('hex')
     const nothingYet = { nonce, port: -1, ...kept }
-    if (before?.stage !== 'armed') journal.save({ ...nothingYet, stage: 'arming' })
-    let recovered = before?.stage === 'armed'
-    let address = xen.monitorEnable(domid)
-    if (address === -EBUSY) {
-      takeDown(xen, domid, before?.stage === 'armed' ? before.port : -1)
-      recovered = true
-      journal.save({ ...nothingYet, stage: 'arming' })
-      address = xen.monitorEnable(domid)
-    }
+    // vCPUs may wait since a run that was killed, in the midst of arming or later.
+    const recovered = before !== undefined && before.stage !== 'disarmed'
+    const ours = before?.stage === 'armed' ? takeDown(xen, domid, before.port) : undefined
+    // An entry `armed` stays until what it tells of is known to be gone.
+    if (ours !== false) journal.save({ ...nothingYet, stage: 'arming' })
+    const address = xen.monitorEnable(domid)
+    if (address === -EBUSY) throw stranger(domid, why(before?.stage))
     if (address < 0) {
-      journal.save({ ...nothingYet, stage: 'disarmed' })
+      journal.save({ ...nothingYet, stage: recovered ? 'arming' : 'disarmed' })
       if (address === -EOPNOTSUPP)
         throw new MediatorError(
           'XEN_REFUSED',
@@ -98,7 +96,7 @@ export class DomainMonitor {
       if (typeof channel !== 'number') channel.close()
       ring.close()
       xen.monitorDisable(domid)
-      journal.save({ ...nothingYet, stage: 'disarmed' })
+      journal.save({ ...nothingYet, stage: recovered ? 'arming' : 'disarmed' })
       throw error
     }
   }
@@ -143,19 +141,30 @@ function refuseWithout(xen: Xen, domid: number): void {
   checkedXen('xc_monitor_get_capabilities', domid, result)
 }
 
-/** Takes down the monitor that a dead process of ours left: it is ours if we wrote down its port and nobody listens. */
-function takeDown(xen: Xen, domid: number, port: number): void {
-  const stranger = (why: string): MediatorError =>
-    new MediatorError(
-      'XEN_REFUSED',
-      `another monitor is on domain ${domid}, and ${why}; stop whoever it belongs to, or destroy the domain`,
-    )
-  if (port < 0) throw stranger('nothing proves it to be of a former scmid')
+const stranger = (domid: number, why: string): MediatorError =>
+  new MediatorError(
+    'XEN_REFUSED',
+    `another monitor is on domain ${domid}, and ${why}; stop whoever it belongs to, or destroy the domain`,
+  )
+
+function why(stage: Stage | undefined): string {
+  if (stage === 'armed') return 'somebody listens on its event channel'
+  if (stage === 'arming')
+    return 'what a scmid that was killed meanwhile did cannot be told from what somebody else does'
+  return 'nothing proves it to be of a former scmid'
+}
+
+/**
+ * Takes down the monitor that a dead process of ours left. It is ours if its port, which was written down, can be bound:
+ * that is so only while nobody listens on it. False when it cannot: it is gone, or in use.
+ */
+function takeDown(xen: Xen, domid: number, port: number): boolean {
   const channel = EventChannel.bind(xen.functions, domid, port)
-  if (typeof channel === 'number') throw stranger('somebody listens on its event channel')
+  if (typeof channel === 'number') return false
   channel.close()
   xen.monitorPrivilegedCalls(domid, false)
   const result = xen.monitorDisable(domid)
-  if (result === -EBUSY) throw stranger('it cannot be taken down: more vCPUs wait than it has places')
+  if (result === -EBUSY) throw stranger(domid, 'it cannot be taken down: more vCPUs wait than it has places')
   checkedXen('xc_monitor_disable', domid, result)
+  return true
 }

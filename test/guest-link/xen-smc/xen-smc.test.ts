@@ -28,6 +28,8 @@ describe.skipIf(!hasCompiler)('a domain whose SMCs are monitored', () => {
   let xen: Xen
   let reactor: Reactor
   let links: XenSmcLink[]
+  /** What the reactor itself watches. */
+  let ownSources: number
   let log: string[]
   let faults: unknown[]
 
@@ -38,6 +40,7 @@ describe.skipIf(!hasCompiler)('a domain whose SMCs are monitored', () => {
     log = []
     faults = []
     reactor = new Reactor((_source, error) => faults.push(error))
+    ownSources = reactor.sourceCount
   })
   afterEach(() => {
     for (const link of links) link.close()
@@ -46,7 +49,7 @@ describe.skipIf(!hasCompiler)('a domain whose SMCs are monitored', () => {
     const { mappings } = standin.look()
     expect({ mappings, sources: reactor.sourceCount, faults }).toEqual({
       mappings: 0,
-      sources: 1,
+      sources: ownSources,
       faults: [],
     })
     xen.close()
@@ -353,9 +356,11 @@ describe.skipIf(!hasCompiler)('a domain whose SMCs are monitored', () => {
     })
     test('a domain that another process of ours serves', () => {
       standin.create(1)
-      serve(1, new EchoHandler())
+      const link = serve(1, new EchoHandler(), { leaveArmed: true })
       expect(() => serve(1, new EchoHandler())).toThrow(/somebody listens on its event channel/)
       expect(standin.look(1)).toMatchObject({ enabled: true, monitored: true })
+      link.suspend()
+      serve(1, new EchoHandler()) // what the refused one wrote down has not cost the other its proof
     })
     test('to speak to Xen when it may not', () => {
       standin.deny(true)
@@ -392,7 +397,7 @@ describe.skipIf(!hasCompiler)('a domain whose SMCs are monitored', () => {
       died = !standin.look(1).there
       standin.strike(-1)
       expect({ steps, mappings: standin.look().mappings }).toEqual({ steps, mappings: 0 })
-      expect(reactor.sourceCount).toBe(1)
+      expect(reactor.sourceCount).toBe(ownSources)
       if (!died) expect(standin.look().calls - before).toBeLessThanOrEqual(steps + 3)
       standin.destroy(1)
     }
@@ -527,6 +532,41 @@ describe.skipIf(!hasCompiler)('a domain whose SMCs are monitored', () => {
         await turn()
       }
       expect(await calls).toEqual([0, 0])
+    })
+
+    test('has its calls served whichever call of its own it died at', async () => {
+      for (let step = 0, died = true; died; step++) {
+        standin.destroy(1)
+        standin.create(1)
+        const first = serve(1, new KeepingHandler(), { leaveArmed: true })
+        standin.unpause(1)
+        const call = standin.program(1, 0, frame)
+        while (!standin.vcpu(1, 0).waits) await turn()
+        kill(first)
+        // The second dies while it takes over: from that call on none gets through.
+        const before = standin.look().calls
+        standin.strike(step, 0, 5, true)
+        try {
+          serve(1, new KeepingHandler(), { leaveArmed: true }).suspend()
+        } catch (error) {
+          expect(error).toMatchObject({ name: 'MediatorError' })
+        }
+        died = standin.look().calls > before + step
+        standin.strike(-1)
+        while (standin.look(1).pauses > 0) standin.unpause(1) // a pause of the dead is the toolstack's to undo
+        let third: XenSmcLink
+        try {
+          third = serve(1, new EchoHandler())
+        } catch (error) {
+          // Died after it had enabled a monitor and before it could write that down: told, never guessed.
+          expect(error).toMatchObject({ message: expect.stringMatching(/scmid that was killed meanwhile/) })
+          standin.destroy(1)
+          expect(await during(call)).toBe(1)
+          continue
+        }
+        expect({ step, wrong: await during(call) }).toEqual({ step, wrong: 0 })
+        third.close()
+      }
     })
 
     test('does not pass its domain on to another one of the same id', () => {
