@@ -94,6 +94,15 @@ describe.sequential('one operator, one morning', () => {
 
   test('a device goes to one guest, and not to another at the same time', async () => {
     expect(await ask('device-attach', 'guest-a', 'i2c@e6510000')).toMatchObject(quiet)
+    const made = await told('generate', '3', '--discovery', 'identity')
+    expect([made.name, made.conduit]).toEqual(['guest-a', 'smc'])
+    expect(made.devices.map(({ hostNode }: { hostNode: string }) => hostNode)).toEqual([
+      '/soc/ethernet@e6800000',
+      '/soc/mmc@ee100000',
+      '/soc/gpu@fd000000',
+      '/soc/i2c@e6510000',
+    ])
+    expect(made.notes).toEqual([])
     const twice = await ask('device-attach', 'guest-b', '4')
     expect([twice.code, twice.stdout]).toEqual([1, ''])
     expect(twice.stderr).toMatch(/^scmictl: .*guest-a.*\n$/)

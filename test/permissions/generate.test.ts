@@ -242,6 +242,33 @@ describe('devices of the host tree, without a partial tree', () => {
   })
 })
 
+test('a node that says no more than where it is has all from the host', () => {
+  const partial = readDeviceTree(
+    blob({
+      '#address-cells': 2,
+      '#size-cells': 2,
+      passthrough: {
+        compatible: 'simple-bus',
+        '#address-cells': 2,
+        '#size-cells': 2,
+        ranges: true,
+        'mmc@ee100000': { 'xen,path': '/soc/mmc@ee100000', reg: [0, 0xee100000, 0, 0x2000] },
+      },
+    }),
+    'agl.dtb',
+  )
+  const { tree } = make({ partial })
+  expect(consumers(tree, '/passthrough/mmc@ee100000')).toEqual([
+    'clocks: protocol@14 3, protocol@14 4',
+    'power-domains: protocol@11 2',
+    'resets: protocol@16 2',
+    'vmmc-supply: protocol@17/regulators/regulator@0',
+    'vqmmc-supply: protocol@17/regulators/regulator@1',
+  ])
+  expect(stringList(at(tree, '/passthrough/mmc@ee100000'), 'clock-names')).toEqual(['core', 'clkh'])
+  expect(grants(tree)).toEqual(grants(partial))
+})
+
 describe('dense ids', () => {
   let tree: DeviceTree
   beforeAll(() => {
