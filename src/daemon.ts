@@ -20,6 +20,7 @@ import {
   type FirmwareRequest,
   patient,
 } from './firmware-link/discovery.ts'
+import { resourceLists } from './firmware-link/resource-lists.ts'
 import { resourceNames } from './firmware-link/resource-names.ts'
 import { auditNames, type Tenant } from './lifecycle/audit-names.ts'
 import { AuditTrail } from './lifecycle/audit-trail.ts'
@@ -93,6 +94,7 @@ export async function startDaemon(
   const ask = patient(request, 3)
   const discovery = await discover(ask, management, channelsOf(config, facts))
   const named = await resourceNames(ask, management.channel, discovery.protocols)
+  const lists = await resourceLists(ask, management.channel, discovery.protocols)
   const roster = rosterOf(discovery)
 
   const tenants = new Map<number, Tenant>()
@@ -113,7 +115,7 @@ export async function startDaemon(
     audit.note({ kind: 'stop' })
     audit.close()
   })
-  const firmware = new Firmware(discovery, named, request, permissionRecords(audit))
+  const firmware = new Firmware(discovery, named, request, permissionRecords(audit), lists)
   const lifecycle: Lifecycle = new Lifecycle({
     host,
     firmware,

@@ -34,8 +34,10 @@ export class Transfer {
   header = 0
   /** The mediator's own: what is still to be done when the answer comes. */
   plan = 0
-  /** The resource the command names, signed. */
+  /** The resource the command names, by the platform's id, signed; -1 where it names none that there is. */
   resource = 0
+  /** Which numbering that is from: scmi/space.ts. */
+  space = 0
   /** Two words of what the command asked for, signed, for the audit record. */
   argument0 = 0
   argument1 = 0

@@ -11,7 +11,7 @@ export interface RecordNames {
   tenant(slot: number, generation: number): { readonly domain: string; readonly domid?: number } | undefined
   protocol(protocol: number): string | undefined
   message(protocol: number, message: number): string | undefined
-  resource(protocol: number, resource: number): string | undefined
+  resource(record: RingRecord): string | undefined
   status(status: number): string | undefined
   /** The rule's text, and the device tree node it stems from. */
   rule(rule: number, record: RingRecord): { readonly rule: string; readonly node?: string } | undefined
@@ -39,7 +39,7 @@ export function messageEntry(record: RingRecord, names: RecordNames): AuditEntry
   entry.message = names.message(protocol, message) ?? `0x${message.toString(16)}`
   if (record.resource !== NO_RESOURCE) {
     entry.resource = record.resource
-    const resourceName = names.resource(protocol, record.resource)
+    const resourceName = names.resource(record)
     if (resourceName !== undefined) entry.resourceName = resourceName
   }
   const values = names.arguments?.(protocol, message, record.argument0, record.argument1)

@@ -2,6 +2,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { modePattern, socketMode, socketOwner } from '../config/accounts.ts'
+import { type Discovery, discoveries } from '../config/names.ts'
 import { checkSocketPath } from '../config/paths.ts'
 import { readDeviceTree } from '../dt/fdt.ts'
 import { maxBlobBytes } from '../dt/fdt-header.ts'
@@ -9,7 +10,7 @@ import { errorText, MediatorError } from '../errors.ts'
 import { type Conduit, conduits } from '../guest-link/guest-link.ts'
 import type { DomainSpec, GuestLinkSpec, Outcome } from '../lifecycle/views.ts'
 import { type CommandSpec, type Context, integer, UsageError } from './command.ts'
-import { protocolName } from './show-commands.ts'
+import { kindName } from './show-commands.ts'
 
 interface AddOptions {
   readonly dtb: string
@@ -24,6 +25,7 @@ interface AddOptions {
   readonly uuid?: string
   readonly conduit?: Conduit
   readonly leaveArmed?: boolean
+  readonly discovery?: Discovery
   readonly socketMode?: number
   readonly socketOwner?: { uid?: number; gid?: number }
 }
@@ -40,11 +42,18 @@ function parseMode(text: string): number {
   return socketMode(text)
 }
 
+/** `auto`, `dense` or `identity`. */
+function discovery(text: string): Discovery {
+  const found = discoveries.find(each => each === text)
+  if (found === undefined) throw new UsageError(`expected ${discoveries.join(', ')}, got "${text}"`)
+  return found
+}
+
 export const domainAdd: CommandSpec<AddOptions> = {
   name: 'domain-add',
   args: '<NAME>',
   usage:
-    '<NAME> --dtb FILE [--domid N] [--agent-id N] (--trap-socket PATH [--smc-id ID] | --message-socket PATH | --vhost-user PATH [--socket-mode MODE] [--socket-owner USER:GROUP] | --vhost-user-client PATH | --xen [--conduit smc|psci|off] [--smc-id ID] [--uuid UUID] [--leave-armed])',
+    '<NAME> --dtb FILE [--domid N] [--agent-id N] [--discovery MODE] (--trap-socket PATH [--smc-id ID] | --message-socket PATH | --vhost-user PATH [--socket-mode MODE] [--socket-owner USER:GROUP] | --vhost-user-client PATH | --xen [--conduit smc|psci|off] [--smc-id ID] [--uuid UUID] [--leave-armed])',
   summary: 'Add a domain: give it an agent id and the devices of its partial device tree.',
   details: [
     'The tree is the one that xl passes to the guest as device_tree=. What it passes through is granted as a whole or not at all.',
@@ -77,6 +86,12 @@ export const domainAdd: CommandSpec<AddOptions> = {
       flags: '--agent-id <n>',
       summary: 'The SCMI agent id it shall have; else the first free one.',
       parse: integer(1, 0xfffffffe),
+    },
+    {
+      flags: '--discovery <mode>',
+      summary:
+        "Whose ids the guest sees: dense, its own; identity, the firmware's; auto (the default), its own where its tree was generated so.",
+      parse: discovery,
     },
     { flags: '--trap-socket <path>', summary: 'Where its trapped calls and its shared memory come from.' },
     {
@@ -126,6 +141,7 @@ export const domainAdd: CommandSpec<AddOptions> = {
       link: linkOf(options),
       ...(options.domid === undefined ? {} : { domid: options.domid }),
       ...(options.agentId === undefined ? {} : { agentId: options.agentId }),
+      ...(options.discovery === undefined ? {} : { discovery: options.discovery }),
     }
     return tell(context, await client().addDomain(spec, globals))
   },
@@ -262,10 +278,10 @@ function tell({ out, globals }: Context, outcome: Outcome): number {
     out.line(
       `${outcome.domain}: agent ${outcome.agentId}${outcome.dryRun ? ' (dry run, nothing was done)' : ''}`,
     )
-    for (const { node, protocol, id, property } of outcome.granted)
-      out.line(`  grant ${protocolName(protocol)} ${id} (${node} ${property})`)
-    for (const { node, protocol, id, property } of outcome.revoked)
-      out.line(`  revoke ${protocolName(protocol)} ${id} (${node} ${property})`)
+    for (const { node, protocol, id, namespace, property } of outcome.granted)
+      out.line(`  grant ${kindName(protocol, namespace)} ${id} (${node} ${property})`)
+    for (const { node, protocol, id, namespace, property } of outcome.revoked)
+      out.line(`  revoke ${kindName(protocol, namespace)} ${id} (${node} ${property})`)
     for (const { agentId, deviceId, allow } of outcome.permissionCommands)
       out.line(
         `  BASE_SET_DEVICE_PERMISSIONS agent_id=${agentId} device_id=${deviceId} flags=${allow ? 1 : 0}`,

@@ -14,7 +14,7 @@ import { type CommandSpec, integer } from './command.ts'
 import type { Output } from './output.ts'
 import { pair } from './pair.ts'
 import { type PlannedDomain, type PlanOptions, planInputs } from './plan-inputs.ts'
-import { protocolName } from './show-commands.ts'
+import { kindName } from './show-commands.ts'
 import { checkXlConfig } from './xl-checks.ts'
 import { readXlConfig, type XlValue } from './xl-config.ts'
 
@@ -150,14 +150,18 @@ function sharedFrames(tree: DeviceTree): { frame: bigint; count: bigint } | unde
 }
 
 function printPlan({ domains, problems, shared }: PrintedPlan, out: Output): void {
-  for (const { name, agentId, devices } of domains) {
-    out.line(`${name}${agentId === undefined ? '' : ` (agent ${agentId})`}`)
+  for (const { name, agentId, discovery, devices } of domains) {
+    const notes = [
+      ...(agentId === undefined ? [] : [`agent ${agentId}`]),
+      ...(discovery === 'dense' ? ['ids of its own'] : []),
+    ]
+    out.line(`${name}${notes.length === 0 ? '' : ` (${notes.join(', ')})`}`)
     for (const device of devices) printDevice(device, out)
     if (devices.length === 0) out.line('  no devices')
   }
   if (shared.length > 0) out.line('shared')
-  for (const { protocol, id, holders } of shared)
-    out.line(`  ${protocolName(protocol)} ${id}: ${holders.join(', ')}`)
+  for (const { protocol, id, namespace, holders } of shared)
+    out.line(`  ${kindName(protocol, namespace)} ${id}: ${holders.join(', ')}`)
   for (const { severity, code, domain, node, text } of problems) {
     const where = [domain, node].filter(each => each !== undefined).join(' ')
     out.warn(`${severity}: ${where === '' ? '' : `${where}: `}${text} (${code})`)
@@ -167,10 +171,10 @@ function printPlan({ domains, problems, shared }: PrintedPlan, out: Output): voi
 function printDevice({ node, hostNode, deviceIds, resources }: PlanDevice, out: Output): void {
   const ids = deviceIds.length === 0 ? 'no SCMI device id' : `SCMI device ${deviceIds.join(', ')}`
   out.line(`  ${node}${hostNode === undefined || hostNode === node ? '' : ` = ${hostNode}`}: ${ids}`)
-  for (const { protocol, id, property, node: named, from } of resources) {
+  for (const { protocol, id, namespace, property, node: named, from } of resources) {
     const notes = [property, named, from === 'host' ? 'host tree' : undefined].filter(
       each => each !== undefined,
     )
-    out.line(`    ${protocolName(protocol)} ${id ?? '?'} (${notes.join(', ')})`)
+    out.line(`    ${kindName(protocol, namespace)} ${id ?? '?'} (${notes.join(', ')})`)
   }
 }

@@ -12,6 +12,10 @@ const long = { flags: '-l, --long', summary: 'All details.' } as const
 /** `clock`, or the number of a protocol without a name here. */
 export const protocolName = (id: number): string => protocolOf(id)?.key ?? `0x${id.toString(16)}`
 
+/** `clock`, or where a protocol numbers several kinds apart, the kind: `pin group`. */
+export const kindName = (protocol: number, namespace = 0): string =>
+  protocolOf(protocol)?.namespaces?.[namespace]?.name ?? protocolName(protocol)
+
 const protocolNames = (ids: readonly number[]): string => ids.map(protocolName).join(',')
 
 /** Milliseconds between two tries of a daemon that is coming up. */
@@ -105,6 +109,7 @@ const domainColumns: readonly Column<DomainView>[] = [
   { title: 'Agent', width: 5, right: true, of: each => each.agentId },
   { title: 'State', width: 8, of: each => each.state },
   { title: 'Link', width: 14, of: each => each.link.kind },
+  { title: 'Discovery', width: 9, of: each => each.discovery },
   { title: 'Up', width: 3, of: each => (each.connected ? 'yes' : 'no') },
   { title: 'Devices', width: 7, right: true, of: each => each.devices.length },
   { title: 'Messages', width: 10, right: true, of: each => each.counters.messages },
@@ -117,7 +122,7 @@ export const list: CommandSpec<{ long?: boolean }> = {
   args: '[Domain]',
   summary: 'List domains: agent id, state, link, devices, messages.',
   details: [
-    'A domain is named by its name or its domid. Up says whether the guest is connected. Denied counts messages that were refused or answered with a placeholder.',
+    'A domain is named by its name or its domid. Discovery says whose ids the guest sees: dense, its own; identity, those of the firmware. Up says whether it is connected. Denied counts messages that were refused or answered with a placeholder.',
   ],
   options: [{ ...long, summary: 'All details, as JSON, as xl does.' }],
   modifies: false,
@@ -172,9 +177,12 @@ const deviceColumns: readonly Column<DeviceView>[] = [
 
 /** `clock 2, power 1` */
 function resourceCounts(resources: readonly ResourceView[]): string {
-  const counts = new Map<number, Set<number | null>>()
-  for (const { protocol, id } of resources) counts.set(protocol, (counts.get(protocol) ?? new Set()).add(id))
-  return [...counts].map(([protocol, ids]) => `${protocolName(protocol)} ${ids.size}`).join(', ')
+  const counts = new Map<string, Set<number | null>>()
+  for (const { protocol, id, namespace } of resources) {
+    const kind = kindName(protocol, namespace)
+    counts.set(kind, (counts.get(kind) ?? new Set()).add(id))
+  }
+  return [...counts].map(([kind, ids]) => `${kind} ${ids.size}`).join(', ')
 }
 
 export const deviceList: CommandSpec<{ long?: boolean }> = {
@@ -200,11 +208,19 @@ function printResources(devices: readonly DeviceView[], out: Output): void {
     ...deviceColumns
       .slice(0, 3)
       .map(({ of, ...column }) => ({ ...column, of: (row: Row) => of(row.device) })),
-    { title: 'Protocol', width: 12, of: row => protocolName(row.resource.protocol) },
+    { title: 'Protocol', width: 12, of: row => kindName(row.resource.protocol, row.resource.namespace) },
     { title: 'Id', width: 5, right: true, of: row => row.resource.id ?? undefined },
+    ...(rows.some(({ resource }) => resource.guestId !== undefined) ? [guestColumn] : []),
     { title: 'Name', width: 16, of: row => row.resource.name },
     { title: 'Property', width: 0, of: row => row.resource.property },
   ])
+}
+
+const guestColumn: Column<Row> = {
+  title: 'Guest',
+  width: 5,
+  right: true,
+  of: row => row.resource.guestId,
 }
 
 interface Row {

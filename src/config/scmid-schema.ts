@@ -1,7 +1,7 @@
 // What the daemon's configuration file may say: its schema with the defaults. No reading, no checks across properties.
 import { type Static, Type } from 'typebox'
 import { modePattern } from './accounts.ts'
-import { domainName } from './names.ts'
+import { discoveries, domainName } from './names.ts'
 
 const closed = { additionalProperties: false } as const
 const path = (description: string) => Type.String({ minLength: 1, maxLength: 4095, description })
@@ -143,6 +143,7 @@ export const ScmidSchema = Type.Object(
             ),
           ),
           smcId: Type.Optional(SmcId),
+          discovery: Type.Optional(Type.Enum([...discoveries])),
         },
         closed,
       ),

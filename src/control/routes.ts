@@ -1,6 +1,8 @@
 // The control API's routes over the Daemon interface: what they take, checked, and nothing of what they mean.
+
 import type { FastifyInstance } from 'fastify'
 import { type Static, type TSchema, Type } from 'typebox'
+import { discoveries } from '../config/names.ts'
 import { findFaults, propertyPath } from '../config/schema-text.ts'
 import { AgentId, DomainName, Domid, SmcId, Uuid } from '../config/scmid-schema.ts'
 import { maxBlobBytes } from '../dt/fdt-header.ts'
@@ -29,6 +31,7 @@ const AddDomain = Type.Object(
     dtb: Type.String({ minLength: 4, description: 'a device tree blob in base64' }),
     dtbPath: Type.Optional(Path),
     agentId: Type.Optional(AgentId),
+    discovery: Type.Optional(Type.Enum([...discoveries])),
     link: Type.Object(
       {
         kind: Type.Enum(['trap-socket', 'message-socket', 'vhost-user', 'xen-smc']),

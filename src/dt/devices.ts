@@ -1,7 +1,7 @@
 // The devices that Xen partial trees pass through, and what the host keeps: each with what it names of SCMI. Who may
 // hold what, and whether two holders collide, is permissions/plan.ts's.
 import type { DeviceNode, DeviceTree } from './fdt.ts'
-import { type Holdings, holdingsOf, type Layer } from './holdings.ts'
+import { type Holdings, holdingsOf, type Layer, type Resource } from './holdings.ts'
 import { busCells, nodeAt, string, tuplesOf, walk } from './node.ts'
 import type { Report } from './problem.ts'
 import { attempt } from './references.ts'
@@ -87,27 +87,84 @@ export function deviceHoldings(
   report: Report,
 ): Holdings {
   const levels: Holdings[] = []
-  const visit = (own: DeviceNode | undefined, behind: DeviceNode | undefined): void => {
-    const level: Layer[] = []
-    if (own !== undefined) level.push({ node: own, scope: { own: tree, fallback: host }, inherited: false })
-    if (behind !== undefined && host !== undefined)
-      level.push({ node: behind, scope: { own: host }, inherited: true })
-    levels.push(holdingsOf(level, report))
+  for (const { own, behind } of levelsOf(device, tree, host, passed, true))
+    levels.push(
+      holdingsOf(
+        [own, behind].filter(layer => layer !== undefined),
+        report,
+      ),
+    )
+  return joined(levels)
+}
+
+/** What a device has to do with SCMI where its partial tree has ids of its own. */
+export interface DenseHoldings extends Holdings {
+  /** What the partial tree names, in the guest's own ids: it grants nothing. */
+  readonly references: readonly Resource[]
+}
+
+/**
+ * The same for a tree with ids of its own: resources are those of the host's nodes, behind xen,path or, for a device
+ * without one, `behind`, the host's nodes of its SCMI device ids. Device ids are the partial tree's, or else the host's.
+ */
+export function denseHoldings(
+  device: PassedDevice,
+  tree: DeviceTree,
+  host: DeviceTree | undefined,
+  passed: ReadonlySet<DeviceNode>,
+  behind: (ids: readonly number[]) => readonly DeviceNode[],
+  report: Report,
+): DenseHoldings {
+  const levels = [...levelsOf(device, tree, host, passed, false)]
+  const own = joined(
+    levels.flatMap(level => (level.own === undefined ? [] : holdingsOf([level.own], report))),
+  )
+  const ids = own.deviceIds.map(({ id }) => id)
+  const further = device.hostNode === undefined ? behind(ids) : []
+  const hosts = [
+    ...levels,
+    ...further.flatMap(hostNode => [...levelsOf({ ...device, hostNode }, undefined, host, passed, false)]),
+  ]
+  const theirs = joined(
+    hosts.flatMap(level => (level.behind === undefined ? [] : holdingsOf([level.behind], report))),
+  )
+  return {
+    deviceIds: own.deviceIds.length > 0 ? own.deviceIds : theirs.deviceIds,
+    resources: theirs.resources,
+    references: own.resources,
+  }
+}
+
+const joined = (levels: readonly Holdings[]): Holdings => ({
+  deviceIds: levels.flatMap(level => level.deviceIds),
+  resources: levels.flatMap(level => level.resources),
+})
+
+/** A device's nodes from the top down: the partial tree's and the host's behind it, where there are. */
+function* levelsOf(
+  device: PassedDevice,
+  tree: DeviceTree | undefined,
+  host: DeviceTree | undefined,
+  passed: ReadonlySet<DeviceNode>,
+  fallsBack: boolean,
+): Generator<{ readonly own: Layer | undefined; readonly behind: Layer | undefined }> {
+  const scope = tree && { own: tree, ...(fallsBack ? { fallback: host } : {}) }
+  function* visit(own: DeviceNode | undefined, behind: DeviceNode | undefined): ReturnType<typeof levelsOf> {
+    yield {
+      own: own && scope && { node: own, scope, inherited: false },
+      behind: behind && host && { node: behind, scope: { own: host }, inherited: true },
+    }
     for (const child of own?.children.values() ?? []) {
       if (child.properties.has('xen,path') || scmiCompatible(child) !== undefined) continue
       const twin = behind?.children.get(child.name)
-      visit(child, twin !== undefined && passed.has(twin) ? undefined : twin)
+      yield* visit(child, twin !== undefined && passed.has(twin) ? undefined : twin)
     }
     for (const child of behind?.children.values() ?? []) {
       if (own?.children.has(child.name) || passed.has(child)) continue
-      if (scmiCompatible(child) === undefined && !isDisabled(child)) visit(undefined, child)
+      if (scmiCompatible(child) === undefined && !isDisabled(child)) yield* visit(undefined, child)
     }
   }
-  visit(device.node, device.hostNode)
-  return {
-    deviceIds: levels.flatMap(level => level.deviceIds),
-    resources: levels.flatMap(level => level.resources),
-  }
+  yield* visit(tree === undefined ? undefined : device.node, device.hostNode)
 }
 
 /**

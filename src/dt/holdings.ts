@@ -1,6 +1,7 @@
 // What one level of a device names of SCMI: its device ids, and the resources its phandle lists, supplies and pin
 // states lead to. Which nodes make a device is devices.ts's.
 import { errorText } from '../errors.ts'
+import { FUNCTION, GROUP, PIN } from '../scmi/pin-control.ts'
 import type { DeviceNode } from './fdt.ts'
 import { propertyFault, stringList, u32, u32Array } from './node.ts'
 import type { Report } from './problem.ts'
@@ -32,10 +33,20 @@ export interface Resource extends Origin {
   readonly protocol: number
   /** Null for pin control states: only the firmware knows the ids behind the names. */
   readonly id: number | null
+  /** Which of the protocol's namespaces the id is from; absent for the first. */
+  readonly namespace?: number
   /** Names that a pin control state carries: groups, pins and functions. */
   readonly names: readonly string[] | undefined
+  /** The same, each with the namespace that its property is about. */
+  readonly pins?: readonly PinName[]
   /** The SCMI node that provides it. */
   readonly scmi: DeviceNode
+}
+
+/** A name in a pin control state. */
+export interface PinName {
+  readonly namespace: number
+  readonly name: string
 }
 
 export interface Holdings {
@@ -159,26 +170,33 @@ function pinned(layer: Layer, name: string, report: Report): readonly Resource[]
       blameProvider(entry, layer.node, report, 'no pin state below protocol@19')
       continue
     }
-    const names = pinNames(entry.provider, report)
+    const pins = pinNames(entry.provider, report)
+    const names = [...new Set(pins.map(({ name }) => name))]
     report(
       'pin-states',
       layer.node,
       `${entry.label} names ${names.join(', ') || 'nothing'} at ${entry.provider.path}: ` +
         'the ids are not known until the firmware is asked',
     )
-    found.push(resource(layer, provider, null, entry.label, names))
+    found.push({ ...resource(layer, provider, null, entry.label, names), pins })
   }
   return found
 }
 
+/** Properties of a pin state, and the namespace of what they name. */
+const pinProperties = [
+  ['groups', GROUP],
+  ['pins', PIN],
+  ['function', FUNCTION],
+] as const
+
 /** The names in a pin state and in the groups of pins below it. */
-function pinNames(state: DeviceNode, report: Report): readonly string[] {
-  const names = new Set<string>()
-  for (const node of [state, ...state.children.values()])
-    for (const property of ['groups', 'pins', 'function'])
-      for (const name of attempt(node, report, () => stringList(node, property)) ?? []) names.add(name)
-  return [...names]
-}
+const pinNames = (state: DeviceNode, report: Report): readonly PinName[] =>
+  [state, ...state.children.values()].flatMap(node =>
+    pinProperties.flatMap(([property, namespace]) =>
+      (attempt(node, report, () => stringList(node, property)) ?? []).map(name => ({ namespace, name })),
+    ),
+  )
 
 interface Provider {
   readonly scmi: DeviceNode

@@ -4,6 +4,8 @@ import { base, PLATFORM, SELF } from '../scmi/base.ts'
 import { type Decoded, decodeResponse, encodeCommand } from '../scmi/codec.ts'
 import { PROTOCOL_ATTRIBUTES, PROTOCOL_VERSION, v1, v2 } from '../scmi/common.ts'
 import { messageOf, newestVersion, protocolOf } from '../scmi/protocols.ts'
+import type { Protocol } from '../scmi/schema.ts'
+import { type Space, spaceOf } from '../scmi/space.ts'
 import { COMMS_ERROR, NOT_FOUND, SUCCESS, statusName } from '../scmi/status.ts'
 
 /** Sends a whole frame on a channel and resolves with the whole answer; rejects with FIRMWARE_SILENT. */
@@ -45,8 +47,16 @@ export interface DiscoveredProtocol {
   readonly id: number
   /** The version word the platform presents; 0x1xxxx for a protocol this program does not know is never asked. */
   readonly version: number
-  /** How many clocks, domains, sensors … there are. */
+  /** How many clocks, domains, sensors … there are; of all namespaces where the protocol has several. */
   readonly resources: number
+  /** How many there are in each namespace, where the protocol has several. */
+  readonly namespaces?: readonly number[]
+}
+
+/** How many resources a protocol has in each of its spaces; none where it has no resources. */
+export function spaceCounts({ id, resources, namespaces }: DiscoveredProtocol): readonly [Space, number][] {
+  if (namespaces !== undefined) return namespaces.map((count, namespace) => [spaceOf(id, namespace), count])
+  return protocolOf(id)?.resource === undefined ? [] : [[spaceOf(id), resources]]
 }
 
 export interface Discovery {
@@ -134,10 +144,8 @@ export async function discover(
     const presented = Number((await must(request, on, id, PROTOCOL_VERSION, v1))['version'])
     refuseVersion(protocol.name, presented)
     const inForce = Math.min(presented, newestVersion(protocol))
-    const { attributes: about } = await must(request, on, id, PROTOCOL_ATTRIBUTES, inForce)
-    const resources =
-      protocol.resource === undefined ? 0 : Number(Object.values(about as Record<string, number>)[0])
-    protocols.push({ id, version: inForce, resources })
+    const about = await must(request, on, id, PROTOCOL_ATTRIBUTES, inForce)
+    protocols.push({ id, version: inForce, ...resourcesOf(protocol, about) })
   }
   const self = await whoAmI(request, management, known, attributes.num_agents, on)
   const found: ChannelAgent[] = []
@@ -166,6 +174,28 @@ export async function discover(
     management: self,
     channels: found,
   }
+}
+
+/** How many resources PROTOCOL_ATTRIBUTES counts. */
+function resourcesOf(
+  protocol: Protocol,
+  about: Readonly<Record<string, unknown>>,
+): Pick<DiscoveredProtocol, 'resources' | 'namespaces'> {
+  if (protocol.namespaces === undefined)
+    return {
+      resources:
+        protocol.resource === undefined
+          ? 0
+          : Number(Object.values(about['attributes'] as Record<string, number>)[0]),
+    }
+  const namespaces = protocol.namespaces.map(({ count: { field, mask } }) => {
+    const declared = protocol.messages['PROTOCOL_ATTRIBUTES']?.response.fields[field] as {
+      mask?: Readonly<Record<string, number>>
+    }
+    const range = Object.entries(declared.mask ?? {}).find(([, bits]) => bits === mask)?.[0] ?? ''
+    return Number((about[field] as Record<string, number>)[range])
+  })
+  return { resources: namespaces.reduce((sum, count) => sum + count, 0), namespaces }
 }
 
 function refuseVersion(protocol: string, version: number): void {

@@ -2,14 +2,15 @@
 import { MediatorError } from '../errors.ts'
 import type { Decoded } from '../scmi/codec.ts'
 import { protocolOf } from '../scmi/protocols.ts'
+import { naming } from '../scmi/space.ts'
 import { COMMS_ERROR } from '../scmi/status.ts'
-import { ask, type DiscoveredProtocol, type FirmwareRequest } from './discovery.ts'
+import { ask, type DiscoveredProtocol, type FirmwareRequest, spaceCounts } from './discovery.ts'
 
 /** Beyond this many resources of one protocol nobody reads names. */
 const most = 1024
 
 /**
- * Names by protocol id, then by resource id; an empty text where the firmware gives none. An answer that makes no
+ * Names by space (protocol id where it has one numbering), then by resource id; an empty text where the firmware gives none. An answer that makes no
  * sense is no name; silence (FIRMWARE_SILENT) is thrown, since it would come again for each of them.
  */
 export async function resourceNames(
@@ -18,10 +19,9 @@ export async function resourceNames(
   protocols: readonly DiscoveredProtocol[],
 ): Promise<ReadonlyMap<number, readonly string[]>> {
   const names = new Map<number, string[]>()
-  for (const { id, version, resources } of protocols) {
+  for (const discovered of protocols) {
+    const { id, version } = discovered
     const messages = protocolOf(id)?.messages ?? {}
-    const found = new Array<string>(Math.min(resources, most)).fill('')
-    names.set(id, found)
     const query = async (message: string, value: Readonly<Record<string, number>>): Promise<Decoded> => {
       try {
         return await ask(request, channel, id, message, version, value)
@@ -34,13 +34,19 @@ export async function resourceNames(
     const about = Object.entries(messages).find(
       ([name]) => /_ATTRIBUTES$/.test(name) && !name.startsWith('PROTOCOL_'),
     )
-    const field = about?.[1].resource
-    if (about !== undefined && field !== undefined) {
+    for (const [space, count] of spaceCounts(discovered)) {
+      const found = new Array<string>(Math.min(count, most)).fill('')
+      names.set(space, found)
+      if (about === undefined) {
+        if ('SENSOR_DESCRIPTION_GET' in messages) await sensorNames(found, query)
+        continue
+      }
+      const [name, message] = about
       for (let resource = 0; resource < found.length; resource++) {
-        const { value } = await query(about[0], { [field]: resource })
+        const { value } = await query(name, naming(message, space, resource))
         found[resource] = String(value?.['name'] ?? '')
       }
-    } else if ('SENSOR_DESCRIPTION_GET' in messages) await sensorNames(found, query)
+    }
   }
   return names
 }

@@ -5,7 +5,8 @@ import { hostName } from '../permissions/plan-shape.ts'
 import { GRANTED, HOST_HOLDS, reasons } from '../permissions/reasons.ts'
 import { firstArgument, secondArgument } from '../permissions/rules.ts'
 import { messageOf, protocolOf } from '../scmi/protocols.ts'
-import { formAt } from '../scmi/schema.ts'
+import { type AnyMessage, formAt } from '../scmi/schema.ts'
+import { type Space, spaceOf } from '../scmi/space.ts'
 import { statusName } from '../scmi/status.ts'
 import type { Holdings } from './holdings.ts'
 
@@ -28,7 +29,8 @@ export function auditNames(sources: NameSources): RecordNames {
     tenant: (_slot, generation) => sources.tenants.get(generation),
     protocol: id => protocolOf(id)?.key,
     message: (protocol, message) => messageOf(protocol, message)?.name,
-    resource: (protocol, resource) => sources.resourceNames.get(protocol)?.[resource] || undefined,
+    resource: record =>
+      sources.resourceNames.get(spaceOfRecord(sources, record))?.[record.resource] || undefined,
     status: statusName,
     rule: (reason, record) => rule(sources, reason, record),
     arguments: (protocol, message, a0, a1) => argumentNames(sources, protocol, message, a0, a1),
@@ -44,7 +46,7 @@ function rule(
   const sentence = reasons[reason]
   if (sentence === undefined) return undefined
   const domain = sources.tenants.get(record.generation)?.domain
-  const holders = sources.holdings().holders(record.protocol, record.resource)
+  const holders = sources.holdings().holders(spaceOfRecord(sources, record), record.resource)
   const mine = holders.find(holder => holder.domain === domain)
   const theirs =
     reason === HOST_HOLDS
@@ -60,6 +62,21 @@ function rule(
     }
   const who = decides.domain === domain ? decides.node : `${decides.node} of ${decides.domain}`
   return { rule: sentence.replace('{node}', who), node: decides.node }
+}
+
+/** The space of a record's resource: where the command's own words select it, they are among those kept. */
+function spaceOfRecord(sources: NameSources, record: RingRecord): Space {
+  const { protocol, message, argument0, argument1 } = record
+  const { resource, selector } = messageOf(protocol, message)?.message ?? {}
+  if (resource === undefined || selector === undefined) return spaceOf(protocol)
+  const form = formAt(
+    messageOf(protocol, message)?.message as AnyMessage,
+    sources.versions.get(protocol) ?? 0x1_0000,
+  )
+  const word = 1 + (form.command.word[selector.field] ?? 0)
+  const first = firstArgument(1 + (form.command.word[resource] ?? 0), false)
+  const kept = word === first ? argument0 : word === secondArgument ? argument1 : 0
+  return spaceOf(protocol, (kept & selector.mask) / (selector.mask & -selector.mask))
 }
 
 /** The two argument words of a control by the names of the fields they stand in. */

@@ -2,8 +2,10 @@
 import type { Roster } from '../agents/roster.ts'
 import { MediatorError } from '../errors.ts'
 import { ALLOWED, CONNECTED, countersOf, DENIED, ERRORS, MESSAGES } from '../mediator/counters.ts'
+import { labelOf } from '../permissions/numbering.ts'
 import type { PlanDevice } from '../permissions/plan-shape.ts'
 import { protocolOf } from '../scmi/protocols.ts'
+import { spaceOf } from '../scmi/space.ts'
 import type { AuditTrail } from './audit-trail.ts'
 import { type Domain, devicePath, liveDevices, resourcesOf } from './domain.ts'
 import type { Firmware } from './firmware.ts'
@@ -129,9 +131,7 @@ export class DaemonViews implements Daemon {
   devices(name?: string): readonly DeviceView[] {
     const { lifecycle } = this.#parts
     const of = name === undefined ? lifecycle.domains : [lifecycle.domain(name)]
-    const given = of.flatMap(domain =>
-      liveDevices(domain).map(device => this.#deviceView(device, domain.spec.name)),
-    )
+    const given = of.flatMap(domain => liveDevices(domain).map(device => this.#deviceView(device, domain)))
     return name === undefined
       ? [...given, ...lifecycle.holdings.host.map(device => this.#deviceView(device))]
       : given
@@ -202,25 +202,39 @@ export class DaemonViews implements Daemon {
       agentId: agent.agentId,
       channel: agent.channel,
       link: spec.link,
+      discovery: domain.discovery,
       connected: countersOf(this.#parts.counters, slot)[CONNECTED] === 1,
       ...(spec.dtbPath === undefined ? {} : { dtbPath: spec.dtbPath }),
       dtbHash,
-      devices: liveDevices(domain).map(device => this.#deviceView(device, spec.name)),
+      devices: liveDevices(domain).map(device => this.#deviceView(device, domain)),
       protocols: protocolsOf(domain),
       counters: this.#counters(domain),
       addedAt,
     }
   }
 
-  #deviceView(device: PlanDevice, domain?: string): DeviceView {
+  #deviceView(device: PlanDevice, domain?: Domain): DeviceView {
+    const { names } = this.#parts.firmware.known
     return {
       node: device.node,
       ...(device.hostNode === undefined ? {} : { hostNode: devicePath(device) }),
       deviceIds: device.deviceIds,
-      ...(domain === undefined ? {} : { domain }),
-      resources: device.resources.map(({ protocol, id, property }) => {
-        const name = id === null ? undefined : this.#parts.firmware.nameOf(protocol, id)
-        return { protocol, id, property, ...(name === undefined ? {} : { name }) }
+      ...(domain === undefined ? {} : { domain: domain.spec.name }),
+      resources: device.resources.map(({ protocol, id, namespace, property }) => {
+        const name = id === null ? undefined : this.#parts.firmware.nameOf(protocol, id, namespace)
+        const space = spaceOf(protocol, namespace)
+        const guestId =
+          domain?.discovery !== 'dense' || id === null
+            ? -1
+            : (domain.labels.get(space) ?? []).indexOf(labelOf(names, space, id))
+        return {
+          protocol,
+          id,
+          ...(namespace === undefined ? {} : { namespace }),
+          ...(guestId < 0 ? {} : { guestId }),
+          property,
+          ...(name === undefined ? {} : { name }),
+        }
       }),
     }
   }

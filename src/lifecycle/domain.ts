@@ -2,7 +2,8 @@
 import type { AgentEntry } from '../agents/roster.ts'
 import { MediatorError } from '../errors.ts'
 import type { ResourceId } from '../permissions/grants.ts'
-import type { PlanDevice, PlanInput } from '../permissions/plan-shape.ts'
+import type { LabelOrder } from '../permissions/numbering.ts'
+import type { PlanDevice, PlanDomain, PlanInput, PlanResource } from '../permissions/plan-shape.ts'
 import type { DomainSpec, DomainState } from './views.ts'
 
 /** A device that a domain was given, and whether it still has it. */
@@ -23,6 +24,10 @@ export interface Domain {
   readonly generation: number
   readonly dtbHash: string
   readonly addedAt: string
+  /** Whether its guest sees ids of its own or the platform's. */
+  readonly discovery: PlanDomain['discovery']
+  /** What its ids stand for, in their order, by space: kept for as long as the domain is. */
+  labels: LabelOrder
   state: DomainState
   devices: HeldDevice[]
 }
@@ -42,15 +47,16 @@ export function resourcesOf(
   devices: readonly PlanDevice[],
   but: readonly PlanDevice[] = [],
 ): readonly (ResourceId & { node: string; property: string })[] {
-  const seen = new Set(
-    but.flatMap(({ resources }) => resources.map(({ protocol, id }) => `${protocol}/${id}`)),
-  )
+  const keyOf = ({ protocol, id, namespace = 0 }: PlanResource): string => `${protocol}/${namespace}/${id}`
+  const seen = new Set(but.flatMap(({ resources }) => resources.map(keyOf)))
   return devices.flatMap(device =>
-    device.resources.flatMap(({ protocol, id, property }) => {
-      const key = `${protocol}/${id}`
+    device.resources.flatMap(each => {
+      const { protocol, id, namespace, property } = each
+      const key = keyOf(each)
       if (id === null || seen.has(key)) return []
       seen.add(key)
-      return [{ protocol, id, node: devicePath(device), property }]
+      const node = devicePath(device)
+      return [{ protocol, id, ...(namespace === undefined ? {} : { namespace }), node, property }]
     }),
   )
 }

@@ -1,13 +1,23 @@
 // The platform as the main thread knows it, and the permission commands that keep it in step. It asks through the relay.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorText, MediatorError } from '../errors.ts'
-import { type Discovery, discover, type FirmwareRequest, patient } from '../firmware-link/discovery.ts'
+import {
+  type Discovery,
+  discover,
+  type FirmwareRequest,
+  patient,
+  spaceCounts,
+} from '../firmware-link/discovery.ts'
 import { resourceNames } from '../firmware-link/resource-names.ts'
-import { type Counts, protocolIds } from '../permissions/grants.ts'
+import type { PlatformFacts } from '../permissions/dense.ts'
+import type { Counts } from '../permissions/grants.ts'
 import { type Enforcement, enforcementOf, FirmwarePermissions } from '../permissions/mirror.ts'
+import type { KnownResources } from '../permissions/pin-states.ts'
 import { base } from '../scmi/base.ts'
 import { protocolOf } from '../scmi/protocols.ts'
+import type { ResourceLists } from '../scmi/resource-lists.ts'
 import { type AnyMessage, formAt } from '../scmi/schema.ts'
+import { protocolOfSpace, spaceIds, spaceOf } from '../scmi/space.ts'
 import {
   BUSY,
   DENIED,
@@ -38,6 +48,8 @@ type Probed = ReadonlyMap<string, number>
 export class Firmware {
   readonly discovery: Discovery
   readonly resourceNames: ReadonlyMap<number, readonly string[]>
+  /** Names and lists of its resources, for plans and for guests with ids of their own. */
+  readonly known: KnownResources
   readonly versions: ReadonlyMap<number, number>
   readonly counts: Counts
   /** Whether the firmware was seen to refuse what was not granted. */
@@ -59,16 +71,24 @@ export class Firmware {
     resourceNames: ReadonlyMap<number, readonly string[]>,
     request: FirmwareRequest,
     witness: PermissionWitness,
+    lists: ResourceLists = new Map(),
   ) {
     this.discovery = discovery
     this.resourceNames = resourceNames
+    this.known = { names: resourceNames, lists }
     this.versions = versionsOf(discovery)
-    this.counts = new Uint32Array(protocolIds)
-    for (const { id, resources } of discovery.protocols) this.counts[id] = resources
+    this.counts = new Uint32Array(spaceIds)
+    for (const each of discovery.protocols)
+      for (const [space, count] of spaceCounts(each)) this.counts[space] = count
     this.#permissions = new FirmwarePermissions(request, discovery.management.channel, discovery.baseVersion)
     this.#witness = witness
     this.#request = patient(request, 3)
     if (!discovery.devicePermissions) this.enforcement = 'not-enforced'
+  }
+
+  /** What grants with ids of a guest's own are compiled from. */
+  get facts(): PlatformFacts {
+    return { counts: this.counts, versions: this.versions, ...this.known }
   }
 
   /** Allows a device; FIRMWARE_REFUSED unless the firmware says SUCCESS. Nothing where it has no such command. */
@@ -198,17 +218,18 @@ export class Firmware {
     const has = protocolTexts(found)
     const lacks = had.find(text => !has.includes(text)) ?? has.find(text => !had.includes(text))
     if (lacks !== undefined) return `it had ${had.join(', ')}, has ${has.join(', ')}`
-    for (const [protocol, names] of await resourceNames(this.#request, management.channel, found.protocols)) {
-      const id = names.findIndex((name, at) => name !== this.resourceNames.get(protocol)?.[at])
+    for (const [space, names] of await resourceNames(this.#request, management.channel, found.protocols)) {
+      const was = this.resourceNames.get(space)
+      const id = names.findIndex((name, at) => name !== was?.[at])
       if (id >= 0)
-        return `${protocolOf(protocol)?.key} ${id} was "${this.nameOf(protocol, id)}", is "${names[id]}"`
+        return `${protocolOf(protocolOfSpace(space))?.key} ${id} was "${was?.[id]}", is "${names[id]}"`
     }
     return undefined
   }
 
   /** Name of a resource as the firmware has it. */
-  nameOf(protocol: number, id: number): string | undefined {
-    return this.resourceNames.get(protocol)?.[id] || undefined
+  nameOf(protocol: number, id: number, namespace = 0): string | undefined {
+    return this.resourceNames.get(spaceOf(protocol, namespace))?.[id] || undefined
   }
 
   #prove(agentId: number, probed: Probed): void {

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { isAbsolute } from 'node:path'
 import { domainName } from '../config/names.ts'
+import { denseTree } from '../dt/dense-tree.ts'
 import { readDeviceTree } from '../dt/fdt.ts'
 import { errorText, MediatorError } from '../errors.ts'
 import { refuseErrors } from '../permissions/plan-problems.ts'
@@ -16,7 +17,7 @@ import {
   names,
   refuseIdle,
 } from './domain.ts'
-import type { JournalDomain } from './journal.ts'
+import { type JournalDomain, savedLabels } from './journal.ts'
 import type { LifecycleParts } from './parts.ts'
 import { onlyOne } from './proposals.ts'
 import { tenantOf } from './records.ts'
@@ -47,10 +48,12 @@ export class Giving {
       name: spec.name,
       tree: readDeviceTree(spec.dtb, spec.dtbPath ?? `${spec.name}.dtb`),
       agentId: spec.agentId,
+      discovery: spec.discovery,
     }
     const { domains, problems } = proposals.planned(input)
     refuseErrors(problems)
-    const devices = this.#devicesOf(domains.at(-1)?.devices ?? [], recovered)
+    const planned = domains.at(-1)
+    const devices = this.#devicesOf(planned?.devices ?? [], recovered)
     for (const { plan: device, attached: live } of devices)
       if (live) refuseTaken(ledger.list, device, spec.name)
 
@@ -66,6 +69,11 @@ export class Giving {
       generation: ledger.generation + 1,
       dtbHash: hashOf(spec.dtb),
       addedAt: recovered?.addedAt ?? new Date().toISOString(),
+      discovery: planned?.discovery ?? 'identity',
+      labels:
+        (recovered === undefined ? undefined : savedLabels(recovered)) ??
+        denseTree(input.tree)?.names ??
+        new Map(),
       state: 'adding',
       devices,
     }

@@ -1,7 +1,9 @@
 // Who holds which resource, over all domains and the host: what the audit log and the checks between domains ask.
 import type { DeviceTree } from '../dt/fdt.ts'
+import type { KnownResources } from '../permissions/pin-states.ts'
 import { plan } from '../permissions/plan.ts'
 import { hostName, type PlanDevice } from '../permissions/plan-shape.ts'
+import { type Space, spaceOf } from '../scmi/space.ts'
 import { type Domain, devicePath, isBelow, liveDevices } from './domain.ts'
 
 /** One holder of a resource. */
@@ -10,7 +12,7 @@ export interface ResourceHolder {
   readonly node: string
 }
 
-const key = (protocol: number, id: number): number => protocol * 0x1_0000_0000 + id
+const key = (space: Space, id: number): number => space * 0x1_0000_0000 + id
 
 /** A snapshot; made anew whenever a domain or a device comes or goes. */
 export class Holdings {
@@ -18,11 +20,12 @@ export class Holdings {
   readonly host: readonly PlanDevice[]
   readonly #holders = new Map<number, ResourceHolder[]>()
 
-  constructor(tree: DeviceTree, domains: readonly Domain[]) {
+  constructor(tree: DeviceTree, domains: readonly Domain[], known: KnownResources) {
     const given = domains.flatMap(domain => liveDevices(domain).map(devicePath))
     this.host = plan(
       tree,
       domains.map(({ input }) => input),
+      known,
     ).host.filter(device => !given.some(path => device.node === path || isBelow(device.node, path)))
     for (const domain of domains)
       for (const device of liveDevices(domain)) this.#note(device, domain.spec.name)
@@ -30,14 +33,14 @@ export class Holdings {
   }
 
   /** Everyone that holds it, domains first. */
-  holders(protocol: number, id: number): readonly ResourceHolder[] {
-    return this.#holders.get(key(protocol, id)) ?? []
+  holders(space: Space, id: number): readonly ResourceHolder[] {
+    return this.#holders.get(key(space, id)) ?? []
   }
 
   #note(device: PlanDevice, domain: string): void {
-    for (const { protocol, id } of device.resources) {
+    for (const { protocol, id, namespace } of device.resources) {
       if (id === null) continue
-      const at = key(protocol, id)
+      const at = key(spaceOf(protocol, namespace), id)
       const holders = this.#holders.get(at) ?? []
       if (holders.some(holder => holder.domain === domain)) continue
       holders.push({ domain, node: devicePath(device) })

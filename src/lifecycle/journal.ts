@@ -1,11 +1,14 @@
 // What survives the daemon: its domains, quarantined agents and what it knows of devices, in one file that is replaced
 // whole. It decides nothing.
+
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Ajv } from 'ajv'
 import { type Static, Type } from 'typebox'
+import { discoveries } from '../config/names.ts'
 import { errorText, MediatorError } from '../errors.ts'
 import { conduits } from '../guest-link/guest-link.ts'
+import type { LabelOrder } from '../permissions/numbering.ts'
 import { type Domain, devicePath } from './domain.ts'
 import type { DomainSpec } from './views.ts'
 
@@ -45,6 +48,9 @@ export const JournalFile = Type.Object({
       dtb: Type.String({ description: 'base64' }),
       dtbPath: Type.Optional(Type.String()),
       link,
+      discovery: Type.Optional(Type.Enum([...discoveries])),
+      /** What the ids of a guest with ids of its own stand for, in their order, by space. */
+      labels: Type.Optional(Type.Record(Type.String({ pattern: '^[0-9]+$' }), Type.Array(Type.String()))),
       /** Devices of the partial tree that were detached, by their paths in it. */
       detached: Type.Array(Type.String()),
       /** Host devices that were attached, by their paths in the host tree. */
@@ -143,7 +149,7 @@ function syncFolder(path: string): void {
 }
 
 /** A domain as the file has it. */
-export const savedDomain = ({ spec, agent, devices, addedAt }: Domain): JournalDomain => ({
+export const savedDomain = ({ spec, agent, devices, addedAt, discovery, labels }: Domain): JournalDomain => ({
   name: spec.name,
   ...(spec.domid === undefined ? {} : { domid: spec.domid }),
   ...(spec.uuid === undefined ? {} : { uuid: spec.uuid }),
@@ -151,13 +157,24 @@ export const savedDomain = ({ spec, agent, devices, addedAt }: Domain): JournalD
   dtb: Buffer.from(spec.dtb).toString('base64'),
   ...(spec.dtbPath === undefined ? {} : { dtbPath: spec.dtbPath }),
   link: spec.link as JournalDomain['link'],
+  ...(spec.discovery === undefined ? {} : { discovery: spec.discovery }),
+  ...(discovery === 'dense' ? { labels: Object.fromEntries(labels) as Record<string, string[]> } : {}),
   detached: devices.filter(({ own, attached }) => own && !attached).map(({ plan }) => plan.node),
   attached: devices.filter(({ own }) => !own).map(({ plan }) => devicePath(plan)),
   addedAt,
 })
 
 /** What a saved domain was added with; its agent id is pinned now. */
-export const specOf = ({ name, domid, uuid, agentId, dtb, dtbPath, link }: JournalDomain): DomainSpec => ({
+export const specOf = ({
+  name,
+  domid,
+  uuid,
+  agentId,
+  dtb,
+  dtbPath,
+  link,
+  discovery,
+}: JournalDomain): DomainSpec => ({
   name,
   ...(domid === undefined ? {} : { domid }),
   ...(uuid === undefined ? {} : { uuid }),
@@ -165,4 +182,9 @@ export const specOf = ({ name, domid, uuid, agentId, dtb, dtbPath, link }: Journ
   dtb: Buffer.from(dtb, 'base64'),
   ...(dtbPath === undefined ? {} : { dtbPath }),
   link: link as DomainSpec['link'],
+  ...(discovery === undefined ? {} : { discovery }),
 })
+
+/** What the saved domain's ids stood for; undefined where it had none of its own. */
+export const savedLabels = ({ labels }: JournalDomain): LabelOrder | undefined =>
+  labels && new Map(Object.entries(labels).map(([space, list]) => [Number(space), list]))

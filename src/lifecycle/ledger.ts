@@ -56,12 +56,13 @@ export class Ledger {
   }
 
   /** Whether the domain that is served under that name was added with the same. */
-  isAsServed({ name, domid, agentId, link }: DomainSpec, dtbHash: string): boolean {
+  isAsServed({ name, domid, agentId, link, discovery = 'auto' }: DomainSpec, dtbHash: string): boolean {
     const domain = this.domains.get(name)
     return (
       domain !== undefined &&
       domain.dtbHash === dtbHash &&
       domain.spec.domid === domid &&
+      (domain.spec.discovery ?? 'auto') === discovery &&
       (agentId === undefined || domain.agent.agentId === agentId) &&
       isDeepStrictEqual(domain.spec.link, link)
     )

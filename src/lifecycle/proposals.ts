@@ -1,10 +1,12 @@
 // What a change would come to, before anything is done: which devices, which permission commands, what would be shared.
 import type { DeviceTree } from '../dt/fdt.ts'
 import { MediatorError } from '../errors.ts'
+import type { KnownResources } from '../permissions/pin-states.ts'
 import { plan, planHostDevice } from '../permissions/plan.ts'
-import { sharedText } from '../permissions/plan-checks.ts'
+import { isNobodys, sharedText } from '../permissions/plan-checks.ts'
 import { Problems } from '../permissions/plan-problems.ts'
 import type { Plan, PlanDevice, PlanInput } from '../permissions/plan-shape.ts'
+import { spaceOf } from '../scmi/space.ts'
 import { idsOnlyOf } from './claims.ts'
 import { type Domain, type HeldDevice, liveDevices, names, resourcesOf } from './domain.ts'
 import { Holdings } from './holdings.ts'
@@ -26,16 +28,18 @@ export class Proposals {
   readonly #host: DeviceTree
   readonly #ledger: Ledger
   readonly #tenancies: Tenancies
+  readonly #known: KnownResources
 
-  constructor(host: DeviceTree, ledger: Ledger, tenancies: Tenancies) {
+  constructor(host: DeviceTree, ledger: Ledger, tenancies: Tenancies, known: KnownResources) {
     this.#host = host
+    this.#known = known
     this.#ledger = ledger
     this.#tenancies = tenancies
   }
 
   /** The plan of all domains with this one added, last; of its problems, those that are this one's. */
   planned(input: PlanInput): Pick<Plan, 'domains' | 'problems'> {
-    const whole = plan(this.#host, [...this.#ledger.list.map(domain => domain.input), input])
+    const whole = plan(this.#host, [...this.#ledger.list.map(domain => domain.input), input], this.#known)
     const shared = whole.shared.filter(({ holders }) => holders.includes(input.name)).map(sharedText)
     return {
       domains: whole.domains,
@@ -54,11 +58,13 @@ export class Proposals {
     const holdings = new Holdings(
       this.#host,
       this.#ledger.list.map(each => (each === domain ? then : each)),
+      this.#known,
     )
     const problems = new Problems()
-    for (const { protocol, id } of resourcesOf([held.plan])) {
-      const holders = holdings.holders(protocol, id).map(holder => holder.domain)
-      if (holders.length > 1) problems.add('resource-shared', sharedText({ protocol, id, holders }))
+    for (const { protocol, id, namespace = 0 } of resourcesOf([held.plan])) {
+      const holders = holdings.holders(spaceOf(protocol, namespace), id).map(holder => holder.domain)
+      if (holders.length > 1 && !isNobodys(protocol, namespace))
+        problems.add('resource-shared', sharedText({ protocol, id, namespace, holders }))
     }
     return problems.list
   }
@@ -66,7 +72,9 @@ export class Proposals {
   /** A device of the host's tree, by path, last part of the path, or SCMI device id. DEVICE_UNKNOWN. */
   hostDevice(text: string): PlanDevice {
     const found = onlyOne(
-      planHostDevice(this.#host, device => names(device, text)).map(device => ({ plan: device })),
+      planHostDevice(this.#host, device => names(device, text), this.#known).map(device => ({
+        plan: device,
+      })),
       text,
     )
     if (found === undefined)

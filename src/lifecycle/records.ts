@@ -6,7 +6,7 @@ import type { AuditTrail } from './audit-trail.ts'
 import { type Domain, devicePath, resourcesOf } from './domain.ts'
 import type { DomainSpec } from './views.ts'
 
-type NameOf = (protocol: number, id: number) => string | undefined
+type NameOf = (protocol: number, id: number, namespace?: number) => string | undefined
 
 /** Records of grants throw when they cannot be written; those of what is taken away never do, they are owed then. */
 export class Records {
@@ -69,8 +69,8 @@ export class Records {
     }
     const resources = resourcesOf([device], kept)
     if (resources.length === 0) return [about]
-    return resources.map(({ protocol, id, property }) => {
-      const resourceName = this.#nameOf(protocol, id)
+    return resources.map(({ protocol, id, namespace, property }) => {
+      const resourceName = this.#nameOf(protocol, id, namespace)
       return {
         ...about,
         protocol,

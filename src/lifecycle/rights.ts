@@ -2,7 +2,8 @@
 // is to have is its callers' decision.
 import type { DeviceTree } from '../dt/fdt.ts'
 import { scmiNodes } from '../dt/scmi-node.ts'
-import { compileGrants, type Grants, ownsEverything } from '../permissions/grants.ts'
+import { compileDense } from '../permissions/dense.ts'
+import { bitmapsOf, compileGrants, type Grants, ownsEverything } from '../permissions/grants.ts'
 import type { PlanDevice } from '../permissions/plan-shape.ts'
 import { system } from '../scmi/system.ts'
 import { idsOnlyOf } from './claims.ts'
@@ -26,7 +27,7 @@ export class Rights {
     this.#ledger = ledger
     this.#records = records
     this.#tenancies = tenancies
-    this.#holdings = new Holdings(parts.host, [])
+    this.#holdings = new Holdings(parts.host, [], parts.firmware.known)
   }
 
   /** Who holds what now. */
@@ -36,19 +37,23 @@ export class Rights {
 
   /**
    * What a domain holds now, for the relay. System power, which is only shown to guests, goes to one whose tree names it
-   * and to one that owns everything else.
+   * and to one that owns everything else. Ids of its guest's own, where it has such, are kept in its labels.
    */
   grantsOf(domain: Domain): Grants {
-    const { counts } = this.#parts.firmware
+    const { firmware } = this.#parts
+    const { counts } = firmware
     const resources = resourcesOf(liveDevices(domain))
-    const grants = compileGrants(resources, counts)
-    const whole = namesProtocol(domain.input.tree, system.id) || ownsEverything(grants, counts)
-    return whole ? compileGrants(resources, counts, [system.id]) : grants
+    const everything = ownsEverything(compileGrants(resources, counts), counts)
+    const whole = everything || namesProtocol(domain.input.tree, system.id) ? [system.id] : []
+    if (domain.discovery === 'identity') return compileGrants(resources, counts, whole)
+    const { grants, numbering } = compileDense(resources, firmware.facts, domain.labels, whole)
+    domain.labels = new Map(Array.from(numbering, ([space, { labels }]) => [space, labels]))
+    return grants
   }
 
   /** What the host holds now, for the relay. */
   hostGrants(): Grants {
-    return compileGrants(resourcesOf(this.#holdings.host), this.#parts.firmware.counts)
+    return bitmapsOf(resourcesOf(this.#holdings.host), this.#parts.firmware.counts)
   }
 
   /** Writes the grants down, then tells the firmware, device by device; what the domain is allowed already stays out of it. */
@@ -87,7 +92,7 @@ export class Rights {
   /** Who holds what has changed: for the audit log's names, and for the relay, which counts holders. */
   async holdersChanged(): Promise<void> {
     this.#records.settle()
-    this.#holdings = new Holdings(this.#parts.host, this.#ledger.list)
+    this.#holdings = new Holdings(this.#parts.host, this.#ledger.list, this.#parts.firmware.known)
     await this.#parts.relay.host(this.hostGrants())
   }
 }

@@ -16,11 +16,13 @@ export interface Rooms {
 }
 
 export function buildRooms(parts: LifecycleParts): Rooms {
-  const records = new Records(parts.audit, (protocol, id) => parts.firmware.nameOf(protocol, id))
+  const records = new Records(parts.audit, (protocol, id, namespace) =>
+    parts.firmware.nameOf(protocol, id, namespace),
+  )
   const ledger = new Ledger(parts.journal, parts.roster)
   const tenancies = new Tenancies(parts, ledger, records)
   const rights = new Rights(parts, ledger, records, tenancies)
-  const proposals = new Proposals(parts.host, ledger, tenancies)
+  const proposals = new Proposals(parts.host, ledger, tenancies, parts.firmware.known)
   for (const id of deviceIdsOf(rights.holdings.host)) ledger.deviceIds.add(id)
   return { ledger, records, tenancies, rights, proposals }
 }

@@ -1,4 +1,5 @@
 // What the daemon tells about itself: the shapes that the control API serves and scmictl prints. Data only.
+import type { Discovery } from '../config/names.ts'
 import type { GuestLinkSpec } from '../guest-link/guest-link.ts'
 import type { Plan } from '../permissions/plan-shape.ts'
 
@@ -17,6 +18,8 @@ export interface DomainSpec {
   /** Pinned agent id; else the first free one. */
   readonly agentId?: number
   readonly link: GuestLinkSpec
+  /** Whose ids the guest sees; `auto` when absent: its own where its tree carries the marker. */
+  readonly discovery?: Discovery
 }
 
 export const domainStates = ['adding', 'running', 'removing', 'failed'] as const
@@ -26,6 +29,10 @@ export interface ResourceView {
   readonly protocol: number
   /** Null where the firmware has not been asked yet (pin states). */
   readonly id: number | null
+  /** Which of the protocol's namespaces the id is from; absent for the first. */
+  readonly namespace?: number
+  /** What the guest calls it, where it has ids of its own. */
+  readonly guestId?: number
   /** `clocks[0]`, `vmmc-supply` */
   readonly property: string
   /** The firmware's name for it, where discovered. */
@@ -59,6 +66,8 @@ export interface DomainView {
   readonly agentId: number
   readonly channel: number
   readonly link: GuestLinkSpec
+  /** Whether its guest sees ids of its own or the firmware's. */
+  readonly discovery: Exclude<Discovery, 'auto'>
   readonly connected: boolean
   readonly dtbPath?: string
   /** SHA-256 of the partial device tree, hexadecimal. */
@@ -149,12 +158,14 @@ export interface Outcome {
     readonly node: string
     readonly protocol: number
     readonly id: number
+    readonly namespace?: number
     readonly property: string
   }[]
   readonly revoked: readonly {
     readonly node: string
     readonly protocol: number
     readonly id: number
+    readonly namespace?: number
     readonly property: string
   }[]
   readonly problems: Plan['problems']

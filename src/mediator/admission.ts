@@ -3,7 +3,7 @@
 import { owns } from '../permissions/grants.ts'
 import { EXCLUSIVELY_HELD, HOST_HOLDS, STATE_NOT_SHARED } from '../permissions/reasons.ts'
 import { type Rules, wellFormed } from '../permissions/rules.ts'
-import { protocolId } from '../scmi/header.ts'
+import type { Space } from '../scmi/space.ts'
 import { COMMS_ERROR, SUCCESS } from '../scmi/status.ts'
 import type { Transfer } from '../transfer.ts'
 import { type Arbiter, NOBODY } from './arbiter.ts'
@@ -53,27 +53,26 @@ export class Admission {
   judge(transfer: Transfer, guest: GuestState, at: number): number {
     const { ints } = transfer
     const arbiter = this.#arbiter
-    const protocol = protocolId(transfer.header)
-    const id = transfer.resource
-    const shared = arbiter.shared(protocol, id)
+    const { space, resource: id } = transfer
+    const shared = arbiter.shared(space, id)
     if (shared && !wellFormed(this.#rules.checks[at], ints)) return MALFORMED
     const vote = this.#rules.votes[at]
     const exclusive = this.#exclusive(ints, at)
     if (vote === undefined && !exclusive) return ADMITTED
-    if (arbiter.busy(protocol, id)) return WAITS
+    if (arbiter.busy(space, id)) return WAITS
     const { slot } = guest
     let plan = LOCKS
     if (exclusive) {
-      const owner = arbiter.owner(protocol, id)
-      if (shared && arbiter.hostHolds(protocol, id)) return HOST_HOLDS
+      const owner = arbiter.owner(space, id)
+      if (shared && arbiter.hostHolds(space, id)) return HOST_HOLDS
       if (shared && owner !== NOBODY && owner !== slot) return EXCLUSIVELY_HELD
       if (owner === NOBODY) plan |= TAKES // unshared too: it may become shared while the setting stands
     }
     if (vote !== undefined) {
       const value = (ints[vote.word] as number) & vote.mask
-      const voted = arbiter.voted(protocol, id, slot)
+      const voted = arbiter.voted(space, id, slot)
       if (value === vote.off) {
-        const needed = arbiter.othersVote(protocol, id, slot)
+        const needed = arbiter.othersVote(space, id, slot)
         if (needed && !exclusive) return NOTHING_TO_SEND
         plan |= (needed ? KEEPS : RELEASES) | (voted ? UNVOTES : 0)
       } else if (value !== vote.neutral) {
@@ -90,46 +89,44 @@ export class Admission {
     const { plan } = transfer
     if ((plan & LOCKS) === 0) return
     const arbiter = this.#arbiter
-    const protocol = protocolId(transfer.header)
-    const id = transfer.resource
-    arbiter.lock(protocol, id)
-    if ((plan & TAKES) !== 0) arbiter.own(protocol, id, guest.slot)
-    if ((plan & VOTES) !== 0) arbiter.vote(protocol, id, guest.slot, true)
-    if ((plan & UNVOTES) !== 0) arbiter.vote(protocol, id, guest.slot, false)
+    const { space, resource: id } = transfer
+    arbiter.lock(space, id)
+    if ((plan & TAKES) !== 0) arbiter.own(space, id, guest.slot)
+    if ((plan & VOTES) !== 0) arbiter.vote(space, id, guest.slot, true)
+    if ((plan & UNVOTES) !== 0) arbiter.vote(space, id, guest.slot, false)
     const vote = this.#rules.votes[at]
     if ((plan & HOLDS) !== 0 && vote !== undefined)
-      arbiter.ask(protocol, id, (transfer.ints[vote.word] as number) & vote.mask)
+      arbiter.ask(space, id, (transfer.ints[vote.word] as number) & vote.mask)
     if ((plan & KEEPS) !== 0 && vote !== undefined)
       transfer.ints[vote.word] = ((transfer.ints[vote.word] as number) & ~vote.mask) | vote.neutral
     if ((plan & RELEASES) !== 0) {
       transfer.awaited = 1 // its own answer; the releases add theirs
-      this.#own.release(protocol, id, guest.channel, transfer)
+      this.#own.release(space, id, guest.channel, transfer)
     }
   }
 
   /** Takes the guest's vote back where others still need the resource. */
   unvote(transfer: Transfer, guest: GuestState): void {
-    this.#arbiter.vote(protocolId(transfer.header), transfer.resource, guest.slot, false)
+    this.#arbiter.vote(transfer.space, transfer.resource, guest.slot, false)
   }
 
   /** Books what the firmware's answer means for votes and holds. */
   settle(transfer: Transfer, guest: GuestState, status: number): void {
     const { plan } = transfer
     if ((plan & LOCKS) === 0) return
-    const protocol = protocolId(transfer.header)
-    const id = transfer.resource
+    const { space, resource: id } = transfer
     const arbiter = this.#arbiter
     if (status === SUCCESS) {
-      if ((plan & HOLDS) !== 0) arbiter.hold(protocol, id, guest.channel, true)
-      if ((plan & RELEASES) !== 0) arbiter.release(protocol, id, guest.channel)
+      if ((plan & HOLDS) !== 0) arbiter.hold(space, id, guest.channel, true)
+      if ((plan & RELEASES) !== 0) arbiter.release(space, id, guest.channel)
       return
     }
     // Silence is no refusal: what was asked for may have come about.
-    if ((plan & HOLDS) !== 0 && status === COMMS_ERROR) arbiter.hold(protocol, id, guest.channel, true)
-    if ((plan & TAKES) !== 0 && arbiter.owner(protocol, id) === guest.slot) arbiter.own(protocol, id, NOBODY)
-    if ((plan & UNVOTES) !== 0) arbiter.vote(protocol, id, guest.slot, true)
+    if ((plan & HOLDS) !== 0 && status === COMMS_ERROR) arbiter.hold(space, id, guest.channel, true)
+    if ((plan & TAKES) !== 0 && arbiter.owner(space, id) === guest.slot) arbiter.own(space, id, NOBODY)
+    if ((plan & UNVOTES) !== 0) arbiter.vote(space, id, guest.slot, true)
     // Others may have released it while this vote stood: then nobody needs it now.
-    if ((plan & VOTES) !== 0) this.#withdrawVote(protocol, id, guest.slot)
+    if ((plan & VOTES) !== 0) this.#withdrawVote(space, id, guest.slot)
   }
 
   /** Whether requests for the resource wait for the one with this plan. */
@@ -138,21 +135,21 @@ export class Admission {
   }
 
   /** Lets go of the resource of a request that has ended. */
-  unlock(protocol: number, id: number): void {
-    this.#arbiter.unlock(protocol, id)
+  unlock(space: Space, id: number): void {
+    this.#arbiter.unlock(space, id)
   }
 
   /**
-   * Withdraws what a guest asked for of resources that are not among `kept` (bitmaps by protocol), and gives up its
+   * Withdraws what a guest asked for of resources that are not among `kept` (bitmaps by space), and gives up its
    * exclusive holds. What nobody else needs is released on every channel where the firmware may hold it.
    */
   withdrawAll(slot: number, kept: readonly (Uint32Array | undefined)[]): void {
     const arbiter = this.#arbiter
-    for (const protocol of this.#rules.versions.keys()) {
-      for (const id of arbiter.stakes(protocol, slot)) {
-        if (owns(kept[protocol], id)) continue
-        if (arbiter.owner(protocol, id) === slot) arbiter.own(protocol, id, NOBODY)
-        this.#withdrawVote(protocol, id, slot)
+    for (const space of arbiter.spaces) {
+      for (const id of arbiter.stakes(space, slot)) {
+        if (owns(kept[space], id)) continue
+        if (arbiter.owner(space, id) === slot) arbiter.own(space, id, NOBODY)
+        this.#withdrawVote(space, id, slot)
       }
     }
     this.releaseAbandoned()
@@ -160,16 +157,15 @@ export class Admission {
 
   /** Releases what nobody asks for any more. */
   releaseAbandoned(): void {
-    for (const protocol of this.#rules.versions.keys())
-      for (const id of this.#arbiter.abandoned(protocol))
-        this.#own.release(protocol, id, NO_CHANNEL, undefined)
+    for (const space of this.#arbiter.spaces)
+      for (const id of this.#arbiter.abandoned(space)) this.#own.release(space, id, NO_CHANNEL, undefined)
   }
 
-  #withdrawVote(protocol: number, id: number, slot: number): void {
+  #withdrawVote(space: Space, id: number, slot: number): void {
     const arbiter = this.#arbiter
-    if (!arbiter.voted(protocol, id, slot)) return
-    arbiter.vote(protocol, id, slot, false)
-    if (!arbiter.othersVote(protocol, id, slot)) this.#own.release(protocol, id, NO_CHANNEL, undefined)
+    if (!arbiter.voted(space, id, slot)) return
+    arbiter.vote(space, id, slot, false)
+    if (!arbiter.othersVote(space, id, slot)) this.#own.release(space, id, NO_CHANNEL, undefined)
   }
 
   /** Whether the command sets what only one holder at a time may set. */

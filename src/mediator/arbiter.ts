@@ -1,10 +1,11 @@
 // Resources that several holders can reach: who has asked for what. Bookkeeping only; the mediator sends and answers.
-import { type Counts, type Grants, owns, protocolIds } from '../permissions/grants.ts'
+import { type Counts, type Grants, owns } from '../permissions/grants.ts'
+import { type Space, spaceIds } from '../scmi/space.ts'
 
 /** Nobody holds a shared rate, level or reset exclusively. */
 export const NOBODY = -1
 
-/** What is known of one protocol's resources. */
+/** What is known of one space's resources. */
 interface State {
   readonly count: number
   /** Guests' votes: `slotWords` words a resource, a bit a slot. */
@@ -34,14 +35,16 @@ export class Arbiter {
   readonly #channelWords: number
   readonly #channels: number
   readonly #states: readonly (State | undefined)[]
+  /** Spaces that the platform has resources in. */
+  readonly spaces: readonly Space[]
 
   /** For `slots` guests and `channels` firmware channels, over the platform's resources. */
   constructor(counts: Counts, slots: number, channels: number) {
     this.#slotWords = (slots + 31) >>> 5
     this.#channelWords = (channels + 31) >>> 5
     this.#channels = channels
-    this.#states = Array.from({ length: protocolIds }, (_, protocol) => {
-      const count = counts[protocol] ?? 0
+    this.#states = Array.from({ length: spaceIds }, (_, space) => {
+      const count = counts[space] ?? 0
       if (count === 0) return undefined
       return {
         count,
@@ -56,19 +59,21 @@ export class Arbiter {
         locks: new Uint16Array(count),
       }
     })
+    this.spaces = [...this.#states.keys()].filter(space => this.#states[space] !== undefined)
   }
 
   /** Counts holders anew: `guests` are the grants of every guest there is, `host` what the host uses itself. */
   setHolders(guests: Iterable<Grants>, host: Grants): void {
-    for (const state of this.#states) state?.holders.fill(0)
-    for (const [protocol, state] of this.#states.entries()) {
-      if (state === undefined) continue
-      for (let id = 0; id < state.count; id++) state.host[id] = owns(host.owned[protocol], id) ? 1 : 0
+    for (const space of this.spaces) this.#states[space]?.holders.fill(0)
+    for (const space of this.spaces) {
+      const state = this.#states[space] as State
+      for (let id = 0; id < state.count; id++) state.host[id] = owns(host.owned[space], id) ? 1 : 0
     }
     for (const grants of guests) {
-      for (const [protocol, state] of this.#states.entries()) {
-        const owned = grants.owned[protocol]
-        if (state === undefined || owned === undefined) continue
+      for (const space of this.spaces) {
+        const state = this.#states[space] as State
+        const owned = grants.owned[space]
+        if (owned === undefined) continue
         for (let id = 0; id < state.count; id++)
           if (owns(owned, id)) state.holders[id] = (state.holders[id] ?? 0) + 1
       }
@@ -76,18 +81,18 @@ export class Arbiter {
   }
 
   /** Whether two or more can reach it. */
-  shared(protocol: number, id: number): boolean {
-    const state = this.#states[protocol]
+  shared(space: Space, id: number): boolean {
+    const state = this.#states[space]
     return state !== undefined && (state.holders[id] as number) + (state.host[id] as number) > 1
   }
 
-  hostHolds(protocol: number, id: number): boolean {
-    return this.#states[protocol]?.host[id] === 1
+  hostHolds(space: Space, id: number): boolean {
+    return this.#states[space]?.host[id] === 1
   }
 
   /** Whether the guest in `slot` has asked for it. */
-  voted(protocol: number, id: number, slot: number): boolean {
-    const state = this.#states[protocol]
+  voted(space: Space, id: number, slot: number): boolean {
+    const state = this.#states[space]
     return (
       state !== undefined &&
       (((state.votes[id * this.#slotWords + (slot >>> 5)] as number) >>> (slot & 31)) & 1) === 1
@@ -95,8 +100,8 @@ export class Arbiter {
   }
 
   /** Whether anybody but `slot` has, or anybody at all for NOBODY: a guest, or the host. */
-  othersVote(protocol: number, id: number, slot: number): boolean {
-    const state = this.#states[protocol]
+  othersVote(space: Space, id: number, slot: number): boolean {
+    const state = this.#states[space]
     if (state === undefined) return false
     if (state.host[id] === 1) return true
     const at = id * this.#slotWords
@@ -107,14 +112,14 @@ export class Arbiter {
     return false
   }
 
-  vote(protocol: number, id: number, slot: number, on: boolean): void {
-    const state = this.#states[protocol]
+  vote(space: Space, id: number, slot: number, on: boolean): void {
+    const state = this.#states[space]
     if (state !== undefined) setBit(state.votes, id * this.#slotWords, slot, on)
   }
 
   /** Whether the firmware may still hold an ON that came on `channel`. */
-  held(protocol: number, id: number, channel: number): boolean {
-    const state = this.#states[protocol]
+  held(space: Space, id: number, channel: number): boolean {
+    const state = this.#states[space]
     return (
       state !== undefined &&
       (((state.held[id * this.#channelWords + (channel >>> 5)] as number) >>> (channel & 31)) & 1) === 1
@@ -122,8 +127,8 @@ export class Arbiter {
   }
 
   /** Books what the firmware was told: `on` with what `ask` was given last. */
-  hold(protocol: number, id: number, channel: number, on: boolean): void {
-    const state = this.#states[protocol]
+  hold(space: Space, id: number, channel: number, on: boolean): void {
+    const state = this.#states[space]
     if (state === undefined) return
     setBit(state.held, id * this.#channelWords, channel, on)
     if (!on) return
@@ -132,19 +137,19 @@ export class Arbiter {
   }
 
   /** What a request asks for that is about to go out: requests for one resource go one after the other. */
-  ask(protocol: number, id: number, value: number): void {
-    const state = this.#states[protocol]
+  ask(space: Space, id: number, value: number): void {
+    const state = this.#states[space]
     if (state !== undefined) state.asked[id] = value
   }
 
   /** What was asked for last on `channel`, releases left out; 0 for nothing. */
-  wanted(protocol: number, id: number, channel: number): number {
-    return this.#states[protocol]?.wanted[id * this.#channels + channel] ?? 0
+  wanted(space: Space, id: number, channel: number): number {
+    return this.#states[space]?.wanted[id * this.#channels + channel] ?? 0
   }
 
   /** Whether the resource was last released on `channel`. */
-  released(protocol: number, id: number, channel: number): boolean {
-    const state = this.#states[protocol]
+  released(space: Space, id: number, channel: number): boolean {
+    const state = this.#states[space]
     return (
       state !== undefined &&
       (((state.released[id * this.#channelWords + (channel >>> 5)] as number) >>> (channel & 31)) & 1) === 1
@@ -152,74 +157,70 @@ export class Arbiter {
   }
 
   /** A release that a guest asked for went out on `channel`. */
-  release(protocol: number, id: number, channel: number): void {
-    const state = this.#states[protocol]
+  release(space: Space, id: number, channel: number): void {
+    const state = this.#states[space]
     if (state === undefined) return
     setBit(state.held, id * this.#channelWords, channel, false)
     setBit(state.released, id * this.#channelWords, channel, true)
   }
 
   /** Resources there are. */
-  count(protocol: number): number {
-    return this.#states[protocol]?.count ?? 0
+  count(space: Space): number {
+    return this.#states[space]?.count ?? 0
   }
 
   /** The slot that has the resource's rate, level or reset to itself, or NOBODY. */
-  owner(protocol: number, id: number): number {
-    return this.#states[protocol]?.owner[id] ?? NOBODY
+  owner(space: Space, id: number): number {
+    return this.#states[space]?.owner[id] ?? NOBODY
   }
 
-  own(protocol: number, id: number, slot: number): void {
-    const state = this.#states[protocol]
+  own(space: Space, id: number, slot: number): void {
+    const state = this.#states[space]
     if (state !== undefined) state.owner[id] = slot
   }
 
   /** Whether a request or a release is under way. */
-  busy(protocol: number, id: number): boolean {
-    return (this.#states[protocol]?.locks[id] ?? 0) > 0
+  busy(space: Space, id: number): boolean {
+    return (this.#states[space]?.locks[id] ?? 0) > 0
   }
 
   /** One more is under way. */
-  lock(protocol: number, id: number): void {
-    const state = this.#states[protocol]
+  lock(space: Space, id: number): void {
+    const state = this.#states[space]
     if (state !== undefined) state.locks[id] = (state.locks[id] as number) + 1
   }
 
   /** One has ended. */
-  unlock(protocol: number, id: number): void {
-    const state = this.#states[protocol]
+  unlock(space: Space, id: number): void {
+    const state = this.#states[space]
     if (state !== undefined && (state.locks[id] as number) > 0)
       state.locks[id] = (state.locks[id] as number) - 1
   }
 
-  /** Resources of `protocol` that the guest in `slot` has a vote for, or holds exclusively. Allocates. */
-  stakes(protocol: number, slot: number): number[] {
-    const state = this.#states[protocol]
+  /** Resources of `space` that the guest in `slot` has a vote for, or holds exclusively. Allocates. */
+  stakes(space: Space, slot: number): number[] {
+    const state = this.#states[space]
     const ids: number[] = []
     for (let id = 0; id < (state?.count ?? 0); id++)
-      if (this.voted(protocol, id, slot) || this.owner(protocol, id) === slot) ids.push(id)
+      if (this.voted(space, id, slot) || this.owner(space, id) === slot) ids.push(id)
     return ids
   }
 
   /**
-   * Resources of `protocol` that nobody asks for while the firmware may still hold them: the host let go of what
+   * Resources of `space` that nobody asks for while the firmware may still hold them: the host let go of what
    * others had released before, or a release failed. Allocates.
    */
-  abandoned(protocol: number): number[] {
-    const state = this.#states[protocol]
+  abandoned(space: Space): number[] {
+    const state = this.#states[space]
     const ids: number[] = []
     for (let id = 0; id < (state?.count ?? 0); id++)
-      if (
-        this.#heldAnywhere(protocol, id) &&
-        !this.othersVote(protocol, id, NOBODY) &&
-        !this.busy(protocol, id)
-      )
+      if (this.#heldAnywhere(space, id) && !this.othersVote(space, id, NOBODY) && !this.busy(space, id))
         ids.push(id)
     return ids
   }
 
-  #heldAnywhere(protocol: number, id: number): boolean {
-    const held = this.#states[protocol]?.held
+  #heldAnywhere(space: Space, id: number): boolean {
+    const held = this.#states[space]?.held
     const at = id * this.#channelWords
     for (let word = at; word < at + this.#channelWords; word++) if (held?.[word] !== 0) return true
     return false

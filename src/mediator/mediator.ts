@@ -7,6 +7,7 @@ import {
 } from '../audit/decision.ts'
 import type { FirmwareHandler, FirmwareLink } from '../firmware-link/firmware-link.ts'
 import type { FrameHandler, GuestLink } from '../guest-link/guest-link.ts'
+import { type Dense, platformId } from '../permissions/dense.ts'
 import { FORWARD, HARMLESS_RELEASE, LOCAL, PLACEHOLDER, verdict } from '../permissions/filter.ts'
 import { type Counts, owns } from '../permissions/grants.ts'
 import {
@@ -22,15 +23,18 @@ import {
   awaitsDelayed,
   CONTROL,
   firstArgument,
+  LISTS_IDS,
   PRIVILEGED,
   RESOURCE,
   type Rules,
   SUBSCRIBES,
   secondArgument,
+  spaceIn,
   wellFormed,
 } from '../permissions/rules.ts'
-import { protocolId, tableIndex } from '../scmi/header.ts'
-import { BUSY, COMMS_ERROR, DENIED, INVALID_PARAMETERS, SUCCESS } from '../scmi/status.ts'
+import { tableIndex } from '../scmi/header.ts'
+import type { Space } from '../scmi/space.ts'
+import { BUSY, COMMS_ERROR, DENIED, INVALID_PARAMETERS, NOT_SUPPORTED, SUCCESS } from '../scmi/status.ts'
 import { headerBytes, type Transfer } from '../transfer.ts'
 import { Admission, MALFORMED, NOTHING_TO_SEND, WAITS } from './admission.ts'
 import { Answers } from './answers.ts'
@@ -43,6 +47,7 @@ import { answerAboutProtocol, NOT_OURS } from './protocol-answers.ts'
 import { Restoration } from './restoration.ts'
 import { conceal, showOwnView } from './rewrite.ts'
 import { Routing } from './routing.ts'
+import { answerFromList, toGuestIds, toPlatformIds } from './translate.ts'
 import { WaitingList } from './waiting-list.ts'
 
 const base = 0x10
@@ -81,7 +86,7 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
   readonly #answers: Answers
   readonly #waiting = new WaitingList()
   /** The resource whose waiting requests are being looked through. */
-  #servingProtocol = noResource
+  #servingSpace = noResource
   #servingId = noResource
 
   constructor(parts: MediatorParts) {
@@ -135,7 +140,7 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
   whole(transfer: Transfer): void {
     const guest = this.guests[transfer.guest]
     if (guest === undefined) return
-    const { header, plan, resource, epoch, tag } = transfer
+    const { header, plan, resource, space, epoch, tag } = transfer
     const at = tableIndex(header)
     let status = transfer.ints[1] as number
     if (plan !== 0) this.admission.settle(transfer, guest, status)
@@ -146,37 +151,42 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     }
     if (status !== SUCCESS)
       transfer.length = 8 // nothing that follows an error is for a guest to see
-    else if (conceal(this.rules, guest.grants, guest.link.hasP2A, transfer, at))
+    else if (conceal(this.rules, guest.grants, guest.link.hasP2A, transfer, at)) {
       showOwnView(this.rules, this.#arbiter, transfer, at)
-    else {
+      const { dense } = guest.grants
+      if (dense !== undefined && !toGuestIds(this.rules, dense, transfer, at)) {
+        status = NOT_SUPPORTED
+        transfer.answer(NOT_SUPPORTED)
+      }
+    } else {
       status = COMMS_ERROR
       transfer.answer(COMMS_ERROR)
     }
     // Handing the answer over ends the transfer: nothing is read from it afterwards.
     this.#answers.finish(transfer, guest, DECIDED_ALLOWED, status)
     if (this.admission.locks(plan)) {
-      this.admission.unlock(protocolId(header), resource)
-      this.released(protocolId(header), resource)
+      this.admission.unlock(space, resource)
+      this.released(space, resource)
     }
     guest.inFlight.end(epoch)
   }
 
   /** Takes up requests that waited for a resource, until one of them is under way. */
-  released(protocol: number, id: number): void {
+  released(space: Space, id: number): void {
     // Not while that is being done already: a request that ends at once must not pile up calls.
-    if (this.#servingProtocol === protocol && this.#servingId === id) return
-    const formerProtocol = this.#servingProtocol
+    if (this.#servingSpace === space && this.#servingId === id) return
+    const formerSpace = this.#servingSpace
     const formerId = this.#servingId
-    this.#servingProtocol = protocol
+    this.#servingSpace = space
     this.#servingId = id
-    while (!this.#arbiter.busy(protocol, id)) {
-      const next = this.#waiting.take(protocol, id)
+    while (!this.#arbiter.busy(space, id)) {
+      const next = this.#waiting.take(space, id)
       if (next === undefined) break
       const guest = this.guests[next.guest]
       // Judged anew: its guest may have lost the resource meanwhile.
       if (guest !== undefined) this.#judge(next, guest)
     }
-    this.#servingProtocol = formerProtocol
+    this.#servingSpace = formerSpace
     this.#servingId = formerId
   }
 
@@ -211,7 +221,7 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     const rules = this.rules
     const { ints } = transfer
     const at = tableIndex(transfer.header)
-    this.#note(transfer, at)
+    this.#note(transfer, guest, at)
     const judged = verdict(rules, this.#counts, guest.grants, guest.link.hasP2A, ints, transfer.length)
     switch (judged) {
       case FORWARD:
@@ -242,11 +252,13 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
   }
 
   /** Keeps what the records will tell, before an answer is written over the command. */
-  #note(transfer: Transfer, at: number): void {
+  #note(transfer: Transfer, guest: GuestState, at: number): void {
     const resourceWord = this.rules.resource[at] as number
+    const whole = transfer.length >= headerBytes + (this.rules.size[at] as number)
     transfer.plan = 0
     transfer.awaited = 0
     transfer.tag = 0
+    transfer.space = whole ? spaceIn(this.rules, transfer.ints, at) : at >>> 8
     transfer.resource = resourceWord === 0 ? noResource : word(transfer, resourceWord, noResource)
     transfer.argument0 = word(
       transfer,
@@ -254,6 +266,16 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
       0,
     )
     transfer.argument1 = word(transfer, secondArgument, 0)
+    const { dense } = guest.grants
+    if (dense !== undefined && resourceWord !== 0) this.#noteDense(transfer, dense, resourceWord, at)
+  }
+
+  /** The same of a guest with ids of its own: what is kept are the platform's. */
+  #noteDense(transfer: Transfer, dense: Dense, resourceWord: number, at: number): void {
+    transfer.resource = platformId(dense, transfer.space, transfer.resource)
+    const other = this.rules.other[at] as number
+    if (other !== 0 && other === firstArgument(resourceWord, false))
+      transfer.argument0 = platformId(dense, this.rules.otherSpace[at] as number, transfer.argument0)
   }
 
   /** A guest's own Base protocol. */
@@ -269,8 +291,9 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     if (((this.rules.flags[at] as number) & SUBSCRIBES) !== 0) return this.#subscribe(transfer, guest, at)
     if (this.#recorded(at) && !this.#answers.reserve(transfer, guest))
       return this.#answers.busy(transfer, guest)
+    if (this.#isListed(guest, at)) return this.#fromList(transfer, guest, at)
     const status = answerAboutProtocol(this.rules, transfer, at, guest.link.hasP2A)
-    if (status === NOT_OURS) this.#forward(transfer, guest)
+    if (status === NOT_OURS) this.#forward(transfer, guest, at)
     else this.#answers.finish(transfer, guest, DECIDED_LOCAL, status)
   }
 
@@ -292,11 +315,12 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     // The record of what takes effect is kept a place before it does.
     if (this.#recorded(at) && !this.#answers.reserve(transfer, guest))
       return this.#answers.busy(transfer, guest)
+    if (this.#isListed(guest, at)) return this.#fromList(transfer, guest, at)
     // Nor is a delayed response asked for that would find no place.
     if (awaitsDelayed(this.rules, transfer.ints, at) && !this.routing.await(transfer, guest))
       return this.#answers.busy(transfer, guest)
     this.admission.begin(transfer, guest, at)
-    this.#forward(transfer, guest)
+    this.#forward(transfer, guest, at)
   }
 
   /** A subscription. Several guests may stand behind one channel: the firmware hears of the first and of the last. */
@@ -312,7 +336,7 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     if (on && !subscriptions.has(at, resource, slot)) transfer.plan |= SUBSCRIBED
     subscriptions.set(at, resource, slot, on)
     if (!subscriptions.othersOn(guest.channel, at, resource, slot, this.guests))
-      return this.#forward(transfer, guest)
+      return this.#forward(transfer, guest, at)
     transfer.answer(SUCCESS)
     this.#answers.finish(transfer, guest, DECIDED_LOCAL, SUCCESS)
   }
@@ -326,7 +350,25 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     this.#answers.finish(transfer, guest, DECIDED_VOTE, SUCCESS)
   }
 
-  #forward(transfer: Transfer, guest: GuestState): void {
+  /** Whether the answer is a list of resources and the guest has ids of its own. */
+  #isListed(guest: GuestState, at: number): boolean {
+    return guest.grants.dense !== undefined && ((this.rules.flags[at] as number) & LISTS_IDS) !== 0
+  }
+
+  /** A list of resources in the guest's own ids, from what the platform was found to have. */
+  #fromList(transfer: Transfer, guest: GuestState, at: number): void {
+    const { dense } = guest.grants
+    const rule = this.rules.lists[at]
+    if (dense === undefined || rule === undefined || !wellFormed(this.rules.checks[at], transfer.ints))
+      transfer.answer(INVALID_PARAMETERS)
+    else answerFromList(rule, dense, transfer, at, guest.link.hasP2A, guest.link.maxMessageBytes)
+    this.#answers.finish(transfer, guest, DECIDED_LOCAL, transfer.ints[1] as number)
+  }
+
+  /** Sends it on; from here on ids in it are the platform's. */
+  #forward(transfer: Transfer, guest: GuestState, at: number): void {
+    const { dense } = guest.grants
+    if (dense !== undefined) toPlatformIds(this.rules, dense, transfer, at)
     transfer.epoch = guest.inFlight.begin()
     if (this.#firmware.send(guest.channel, transfer)) return
     // What was booked is undone, and releases already out are awaited: that is what completion does.
@@ -346,8 +388,12 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     if (((this.rules.flags[at] as number) & PRIVILEGED) !== 0) return PRIVILEGED_MESSAGE
     if ((this.rules.always[at] as number) !== 0) return MACHINES_POWER
     const other = this.rules.other[at] as number
-    if (other !== 0 && owns(guest.grants.owned[protocol], transfer.resource))
+    if (other !== 0 && owns(guest.grants.owned[transfer.space], transfer.resource)) {
+      transfer.space = this.rules.otherSpace[at] as number
       transfer.resource = word(transfer, other, noResource)
+      const { dense } = guest.grants
+      if (dense !== undefined) transfer.resource = platformId(dense, transfer.space, transfer.resource)
+    }
     return NOT_OWNED
   }
 }

@@ -1,7 +1,8 @@
 // Commands the mediator sends of its own accord: releases of shared resources, and what the main thread asks.
 import type { FirmwareLink } from '../firmware-link/firmware-link.ts'
 import type { Rules, VoteRule } from '../permissions/rules.ts'
-import { header, protocolId } from '../scmi/header.ts'
+import { header } from '../scmi/header.ts'
+import { type Space, spaceIds } from '../scmi/space.ts'
 import { COMMS_ERROR, DENIED, SUCCESS } from '../scmi/status.ts'
 import { type Transfer, TransferPool } from '../transfer.ts'
 import type { Arbiter } from './arbiter.ts'
@@ -18,7 +19,7 @@ export interface OwnHandler {
   /** The last part of an exchange with a guest has its answer. */
   whole(parent: Transfer): void
   /** A release of the resource has ended; others may still be under way. */
-  released(protocol: number, id: number): void
+  released(space: Space, id: number): void
 }
 
 /**
@@ -34,8 +35,8 @@ export class OwnExchanges {
   readonly #handler: OwnHandler
   readonly #now: () => number
   readonly #pool: TransferPool
-  /** The message that counts votes, by protocol id: a table index, or 0. */
-  readonly #releases = new Uint16Array(256)
+  /** The message that counts votes, by space: a table index, or 0. */
+  readonly #releases = new Uint16Array(spaceIds)
   /** Whoever waits for the answer to a command of the main thread. */
   readonly #replies = new Map<Transfer, (transfer: Transfer) => void>()
   /** Releases not yet answered, and who waits for there to be none. */
@@ -81,17 +82,17 @@ export class OwnExchanges {
    * Releases a resource on every channel but `except` where the firmware may still hold it; until that has ended, the
    * resource is locked. `parent` awaits the answers.
    */
-  release(protocol: number, id: number, except: number, parent: Transfer | undefined): void {
-    const at = this.#releases[protocol] as number
+  release(space: Space, id: number, except: number, parent: Transfer | undefined): void {
+    const at = this.#releases[space] as number
     const vote = this.#rules.votes[at]
     if (vote === undefined) return
     const arbiter = this.#arbiter
-    arbiter.lock(protocol, id) // an answer that comes at once must not let others in between two channels
+    arbiter.lock(space, id) // an answer that comes at once must not let others in between two channels
     for (let channel = 0; channel < this.#firmware.channels; channel++)
-      if (channel !== except && arbiter.held(protocol, id, channel))
+      if (channel !== except && arbiter.held(space, id, channel))
         this.#send(this.#releaseOf(at, vote, id, channel, parent))
-    arbiter.unlock(protocol, id)
-    if (parent === undefined) this.#handler.released(protocol, id)
+    arbiter.unlock(space, id)
+    if (parent === undefined) this.#handler.released(space, id)
   }
 
   /** Calls back when no release is under way. */
@@ -109,21 +110,20 @@ export class OwnExchanges {
       this.#pool.give(transfer)
       return
     }
-    const protocol = protocolId(transfer.header)
-    const id = transfer.resource
+    const { space, resource: id } = transfer
     const status = transfer.ints[1] as number
     // DENIED: the channel has lost the resource, and with it the hold.
-    if (status === SUCCESS || status === DENIED) this.#arbiter.hold(protocol, id, transfer.cookie, false)
+    if (status === SUCCESS || status === DENIED) this.#arbiter.hold(space, id, transfer.cookie, false)
     else this.failed++
     const { parent } = transfer
     transfer.parent = undefined
     this.#pool.give(transfer)
     this.#releasing--
-    this.#arbiter.unlock(protocol, id)
+    this.#arbiter.unlock(space, id)
     if (parent !== undefined) {
       parent.awaited--
       if (parent.awaited === 0) this.#handler.whole(parent)
-    } else this.#handler.released(protocol, id)
+    } else this.#handler.released(space, id)
     if (this.#releasing === 0 && this.#onReleased.length > 0) {
       const waiting = this.#onReleased
       this.#onReleased = []
@@ -188,6 +188,7 @@ export class OwnExchanges {
     transfer.length = size
     transfer.header = transfer.ints[0] as number
     transfer.resource = id
+    transfer.space = protocol // what has votes has one numbering
     transfer.parent = parent
     if (parent !== undefined) parent.awaited++
     this.#releasing++

@@ -83,13 +83,14 @@ export class Placeholders {
   /** Makes the command in `transfer`, whose table index is `at`, its placeholder's answer. Gives the status. */
   answer(transfer: Transfer, at: number): number {
     const status = this.#status(transfer, at)
+    const id = transfer.ints[this.#rules.resource[at] as number] as number // as the guest names it
     transfer.answer(status)
     if (status !== SUCCESS) return status
     const { words: payload, idAt } = this.#templates[at] as Template
     const { words } = transfer
     for (let i = 0; i < payload.length; i++) words[2 + i] = payload[i] as number
     transfer.length = 8 + payload.length * 4
-    if (idAt !== 0) writeDecimal(transfer.bytes, idAt, transfer.resource)
+    if (idAt !== 0) writeDecimal(transfer.bytes, idAt, id)
     return SUCCESS
   }
 

@@ -3,6 +3,7 @@ import { type Grants, owns } from '../permissions/grants.ts'
 import { LISTS, type Rules } from '../permissions/rules.ts'
 import { v1, v2 } from '../scmi/common.ts'
 import { protocolId } from '../scmi/header.ts'
+import { unusedSensor } from '../scmi/sensor.ts'
 import type { Transfer } from '../transfer.ts'
 import type { Arbiter } from './arbiter.ts'
 import { writeDecimal } from './placeholders.ts'
@@ -23,8 +24,7 @@ const AXIS_SUPPORT = 0x100
 const AXES = 0x3f_0000
 /** Bits 31 and 30 promise delayed responses and updates. */
 const sensorP2A = 0xc000_0000 | 0
-/** "unused-s" */
-const unused = Uint8Array.from('unused-s', c => c.charCodeAt(0))
+const unused = Uint8Array.from(unusedSensor, c => c.charCodeAt(0))
 
 /**
  * Clears what `rules` name in the successful response in `transfer`; `at` is the command's table index. False when
@@ -49,9 +49,9 @@ export function conceal(
 export function showOwnView(rules: Rules, arbiter: Arbiter, transfer: Transfer, at: number): void {
   const view = rules.views[at]
   if (view === undefined || view.word * 4 >= transfer.length) return
-  const protocol = protocolId(transfer.header)
-  if (!arbiter.shared(protocol, transfer.resource)) return
-  const own = arbiter.voted(protocol, transfer.resource, transfer.guest) ? view.on : view.off
+  const { space, resource } = transfer
+  if (!arbiter.shared(space, resource)) return
+  const own = arbiter.voted(space, resource, transfer.guest) ? view.on : view.off
   transfer.ints[view.word] = ((transfer.ints[view.word] as number) & ~view.mask) | own
 }
 

@@ -1,9 +1,11 @@
 // The way back: whose a delayed response or a notification is, and what of it that guest may see. Allocates nothing but
 // where subscriptions are taken back.
+import { guestId } from '../permissions/dense.ts'
 import { type Counts, type Grants, noGrants, owns } from '../permissions/grants.ts'
 import type { Rules } from '../permissions/rules.ts'
 import { header, NOTIFICATION, tableIndex } from '../scmi/header.ts'
 import { fits } from '../scmi/schema.ts'
+import type { Space } from '../scmi/space.ts'
 import { COMMS_ERROR, DENIED, SUCCESS } from '../scmi/status.ts'
 import { maxMessageBytesLimit, type Transfer } from '../transfer.ts'
 import type { Arbiter } from './arbiter.ts'
@@ -83,7 +85,10 @@ export class Routing {
       if (form === undefined || !fits(form, length - 8)) ints[1] = COMMS_ERROR
       else if (!owns(guest.grants.owned[at >>> 8], ints[DELAYED_RESOURCE] as number))
         ints[1] = DENIED // lost meanwhile
-      else whole = length
+      else {
+        ints[DELAYED_RESOURCE] = asNamedBy(guest, at >>> 8, ints[DELAYED_RESOURCE] as number)
+        whole = length
+      }
     }
     if (!guest.mailbox.putDelayed(ints, whole)) this.unrouted++
     guest.mailbox.pump(guest.link)
@@ -113,6 +118,7 @@ export class Routing {
       if (whole ? guest.grants.protocols[protocol] === 0 : !owns(guest.grants.owned[protocol], resource))
         continue
       ints[CAUSE] = cause === guest.agentId ? guestAgentId : 0
+      if (!whole) ints[rule.resource] = asNamedBy(guest, protocol, resource)
       guest.mailbox.putNotification(ints, length, rule.resource)
       guest.mailbox.pump(guest.link)
       taken = true
@@ -197,3 +203,7 @@ export class Routing {
     return this.#ints
   }
 }
+
+/** The id that a guest, who owns the resource, names it by. What sends messages by itself has one numbering. */
+const asNamedBy = ({ grants: { dense } }: GuestState, space: Space, id: number): number =>
+  dense === undefined ? id : guestId(dense, space, id)

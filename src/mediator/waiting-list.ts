@@ -1,5 +1,5 @@
 // Requests that wait for a resource another request is about, in order. A list through the transfers: no allocation.
-import { protocolId } from '../scmi/header.ts'
+import type { Space } from '../scmi/space.ts'
 import type { Transfer } from '../transfer.ts'
 
 /** First come, first served, by resource. As long as there are transfers, so never full. */
@@ -15,10 +15,10 @@ export class WaitingList {
   }
 
   /** Takes the oldest that is about this resource. */
-  take(protocol: number, id: number): Transfer | undefined {
+  take(space: Space, id: number): Transfer | undefined {
     let before: Transfer | undefined
     for (let at = this.#first; at !== undefined; before = at, at = at.next) {
-      if (at.resource !== id || protocolId(at.header) !== protocol) continue
+      if (at.resource !== id || at.space !== space) continue
       this.#remove(before, at)
       return at
     }

@@ -1,17 +1,21 @@
 // The verdict on one frame from a guest. Pure: reads tables, answers a number, allocates nothing, touches nothing.
 import { protocolId, reservedMask, tableIndex } from '../scmi/header.ts'
+import type { Space } from '../scmi/space.ts'
 import { DENIED, INVALID_PARAMETERS, NOT_FOUND, NOT_SUPPORTED, PROTOCOL_ERROR } from '../scmi/status.ts'
+import { guestCount, platformId } from './dense.ts'
 import { type Counts, type Grants, owns } from './grants.ts'
 import {
   ABSENT,
   CONTROL,
   commandLength,
   HARMLESS,
+  otherIn,
   PRIVILEGED,
   RESOURCE,
   type Rules,
   SELECTS,
   SUBSCRIBES,
+  spaceIn,
   UNKNOWN_PROTOCOL,
   type VoteRule,
   wellFormed,
@@ -31,8 +35,9 @@ const base = 0x10
 const typeMask = 0x300
 
 /**
- * Judges the command in `ints` of `length` bytes. `identity` discovery: the guest sees the platform's own ids, and
- * what it does not own is a placeholder or DENIED. The order of checks is DEN0056's as SCP and Arm's suite read it:
+ * Judges the command in `ints` of `length` bytes, whose ids are the guest's own where it has such (`dense` discovery),
+ * else the platform's. What a guest can name and does not own is a placeholder or DENIED; with ids of its own that is
+ * only what it has lost. The order of checks is DEN0056's as SCP and Arm's suite read it:
  * type, protocol, protocol permission, message, size, then resource; a command that is forwarded is checked further
  * by the platform, one that is answered here is checked from the schema first. Words are read signed: a guest that
  * sets bit 31 must not cost a place on the heap.
@@ -56,29 +61,35 @@ export function verdict(
   if (length !== commandLength(rules, ints, at, length)) return PROTOCOL_ERROR
   const flags = rules.flags[at] as number
   if (protocol === base) return (flags & PRIVILEGED) !== 0 ? DENIED : LOCAL
-  // Grants are of one numbering: of a protocol that has several, nothing is anybody's.
-  if ((flags & SELECTS) !== 0) return DENIED
   if (kind !== RESOURCE) {
     const always = rules.always[at] as number
     if (always !== 0) return wellFormed(rules.checks[at], ints) ? always : INVALID_PARAMETERS
     if ((flags & PRIVILEGED) === 0 && ((flags & SUBSCRIBES) === 0 || hasP2A)) return FORWARD
     return wellFormed(rules.checks[at], ints) ? NOT_SUPPORTED : INVALID_PARAMETERS
   }
-  const owned = grants.owned[protocol]
-  const resource = ints[rules.resource[at] as number] as number
-  if (owns(owned, resource)) return ofOwned(rules, counts, owned, hasP2A, ints, at, flags)
+  // A selector that is none selects no ids to look among.
+  if ((flags & SELECTS) !== 0 && !wellFormed(rules.checks[at], ints)) return INVALID_PARAMETERS
+  const space = spaceIn(rules, ints, at)
+  const named = ints[rules.resource[at] as number] as number
+  const { dense } = grants
+  if (owns(grants.owned[space], dense === undefined ? named : platformId(dense, space, named)))
+    return ofOwned(rules, counts, grants, hasP2A, ints, at, flags)
   // From here on the answer is made here, so the schema's checks are made here.
-  if (resource >>> 0 >= (counts[protocol] as number)) return NOT_FOUND
+  if (named >>> 0 >= countIn(grants, counts, space)) return NOT_FOUND
   if (!wellFormed(rules.checks[at], ints)) return INVALID_PARAMETERS
   if ((flags & HARMLESS) !== 0 && releasesOnly(rules, ints, at)) return HARMLESS_RELEASE
   return (flags & CONTROL) !== 0 && (flags & SUBSCRIBES) === 0 ? DENIED : PLACEHOLDER
 }
 
+/** How many resources the guest sees in a space. */
+const countIn = ({ dense }: Grants, counts: Counts, space: Space): number =>
+  dense === undefined ? (counts[space] ?? 0) : guestCount(dense, space)
+
 /** The verdict on a command about a resource that the guest owns. */
 function ofOwned(
   rules: Rules,
   counts: Counts,
-  owned: Uint32Array | undefined,
+  grants: Grants,
   hasP2A: boolean,
   ints: Int32Array,
   at: number,
@@ -88,11 +99,15 @@ function ofOwned(
   const refused = (flags & PRIVILEGED) !== 0 || ((flags & SUBSCRIBES) !== 0 && !hasP2A)
   if (refused || (!hasP2A && asksForDelay(rules, ints, at)))
     return wellFormed(rules.checks[at], ints) ? NOT_SUPPORTED : INVALID_PARAMETERS
-  const other = rules.other[at] as number
+  const other = otherIn(rules, ints, at)
   if (other === 0) return FORWARD
-  const id = ints[other] as number
-  if (id >>> 0 >= (counts[at >>> 8] as number)) return NOT_FOUND
-  return owns(owned, id) ? FORWARD : DENIED
+  const space = rules.otherSpace[at] as number
+  const named = ints[other] as number
+  if (named >>> 0 >= countIn(grants, counts, space)) return NOT_FOUND
+  const { dense } = grants
+  return owns(grants.owned[space], dense === undefined ? named : platformId(dense, space, named))
+    ? FORWARD
+    : DENIED
 }
 
 /** Whether the command asks for an answer that comes later by the way back. */

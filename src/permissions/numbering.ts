@@ -73,10 +73,11 @@ function numberSpace(
   const left = new Map<string, number>()
   for (const id of [...ids].sort((a, b) => a - b)) left.set(labelOf(names, space, id), id)
   const labels = [...order]
-  const toFirmware = order.map(label => {
+  const toFirmware = order.map((label, guest) => {
     const id = idOf(left, label)
     if (id === undefined) return HOLE
-    left.delete(labelOf(names, space, id))
+    labels[guest] = labelOf(names, space, id) // a number gives way to the name that is known now
+    left.delete(labels[guest])
     return id
   })
   for (const [label, id] of left) {

@@ -2,6 +2,8 @@
 // of them reach. It decides nothing, it tells.
 import { type HostDevice, hostDevices } from '../dt/devices.ts'
 import type { DeviceNode, DeviceTree } from '../dt/fdt.ts'
+import type { Resource } from '../dt/holdings.ts'
+import { FUNCTION, pinControl } from '../scmi/pin-control.ts'
 import { protocolOf } from '../scmi/protocols.ts'
 import type { AnyMessage } from '../scmi/schema.ts'
 import type { Problems } from './plan-problems.ts'
@@ -185,32 +187,42 @@ export function sharedResources(
   kept: readonly HostDevice[],
   problems: Problems,
 ): readonly SharedResource[] {
-  const reached = new Map<string, { protocol: number; id: number; holders: Set<string> }>()
-  const reach = (protocol: number, id: number | null, holder: string) => {
-    if (id === null) return
-    const key = `${protocol}:${id}`
-    const entry = reached.get(key) ?? { protocol, id, holders: new Set() }
+  const reached = new Map<string, { protocol: number; id: number; namespace: number; holders: Set<string> }>()
+  const reach = ({ protocol, id, namespace = 0 }: Resource, holder: string) => {
+    if (id === null || isNobodys(protocol, namespace)) return
+    const key = `${protocol}:${namespace}:${id}`
+    const entry = reached.get(key) ?? { protocol, id, namespace, holders: new Set() }
     entry.holders.add(holder)
     reached.set(key, entry)
   }
   for (const { input, devices } of holders)
-    for (const { holdings } of devices)
-      for (const { protocol, id } of holdings.resources) reach(protocol, id, input.name)
-  for (const { resources } of kept) for (const { protocol, id } of resources) reach(protocol, id, hostName)
+    for (const { holdings } of devices) for (const each of holdings.resources) reach(each, input.name)
+  for (const { resources } of kept) for (const each of resources) reach(each, hostName)
 
   const shared = [...reached.values()]
     .filter(entry => entry.holders.size > 1)
-    .sort((a, b) => a.protocol - b.protocol || a.id - b.id)
-    .map(({ protocol, id, holders: names }) => ({ protocol, id, holders: [...names] }))
+    .sort((a, b) => a.protocol - b.protocol || a.namespace - b.namespace || a.id - b.id)
+    .map(({ protocol, id, namespace, holders: names }) => ({
+      protocol,
+      id,
+      ...(namespace === 0 ? {} : { namespace }),
+      holders: [...names],
+    }))
   for (const each of shared) problems.add('resource-shared', sharedText(each))
   return shared
 }
 
+/** A function of pins is given, and never itself set or taken: many use one, and nobody cuts another. */
+export const isNobodys = (protocol: number, namespace: number): boolean =>
+  protocol === pinControl.id && namespace === FUNCTION
+
 /** What a shared resource means, in a sentence. */
-export function sharedText({ protocol, id, holders }: SharedResource): string {
+export function sharedText({ protocol, id, namespace = 0, holders }: SharedResource): string {
   const known = protocolOf(protocol)
   const what =
-    known === undefined ? `resource ${id} of protocol 0x${protocol.toString(16)}` : `${known.key} ${id}`
+    known === undefined
+      ? `resource ${id} of protocol 0x${protocol.toString(16)}`
+      : `${known.namespaces?.[namespace]?.name ?? known.key} ${id}`
   const messages = Object.values<AnyMessage>(known?.messages ?? {})
   const owner = holders.includes(hostName) ? `${hostName}'s` : "the first one's"
   const rule = messages.some(({ votes }) => votes !== undefined)

@@ -30,6 +30,16 @@ export const planProblems = {
   'resources-missing': 'warning',
   /** Two or more holders reach one resource: it gets votes in the mediator. */
   'resource-shared': 'warning',
+  /** A pin state names what the firmware does not have under that name: it is not granted. */
+  'pin-unknown': 'warning',
+  /** A tree with ids of its own names one that its list does not have. */
+  'dense-id-unknown': 'error',
+  /** The name in the list of a tree with ids of its own is no resource of the domain's: the guest finds nothing there. */
+  'dense-name-unknown': 'warning',
+  /** A device's node in a tree with ids of its own names another resource than the device has. */
+  'dense-reference-differs': 'warning',
+  /** A device in a tree with ids of its own of which the host's tree has no node: its resources are not known. */
+  'dense-device-unknown': 'warning',
   /** One tree reaches resources through several SCMI nodes: their ids are taken as one firmware's. */
   'providers-several': 'warning',
   /** The guest holds resources, but its tree has no SCMI node where libxl copies one. */

@@ -1,7 +1,10 @@
 // What goes into a plan and what comes out: the shapes that `scmictl plan --json`, the daemon and the checks share.
+
+import type { Discovery } from '../config/names.ts'
+import type { DenseTree } from '../dt/dense-tree.ts'
 import type { PassedDevice } from '../dt/devices.ts'
 import type { DeviceTree } from '../dt/fdt.ts'
-import type { Holdings } from '../dt/holdings.ts'
+import type { Holdings, Resource } from '../dt/holdings.ts'
 import type { PlanProblem } from './plan-problems.ts'
 
 /** A domain to plan for. */
@@ -11,6 +14,8 @@ export interface PlanInput {
   readonly tree: DeviceTree
   /** Where the operator pins it. */
   readonly agentId?: number | undefined
+  /** Whose ids the tree and its guest have; `auto` when absent. */
+  readonly discovery?: Discovery | undefined
 }
 
 export interface PlanOrigin {
@@ -27,6 +32,8 @@ export interface PlanResource extends PlanOrigin {
   readonly protocol: number
   /** Null for pin control states, whose ids only the firmware can tell. */
   readonly id: number | null
+  /** Which of the protocol's namespaces the id is from; absent for the first. */
+  readonly namespace?: number
   /** What a pin control state names. */
   readonly names?: readonly string[]
 }
@@ -47,6 +54,7 @@ export interface PlanDevice {
 export interface PlanDomain {
   readonly name: string
   readonly agentId?: number
+  readonly discovery: Exclude<Discovery, 'auto'>
   readonly devices: readonly PlanDevice[]
 }
 
@@ -54,6 +62,8 @@ export interface PlanDomain {
 export interface SharedResource {
   readonly protocol: number
   readonly id: number
+  /** Which of the protocol's namespaces the id is from; absent for the first. */
+  readonly namespace?: number
   /** Domain names in the order given; "Dom0" last, for what stays with the host. */
   readonly holders: readonly string[]
 }
@@ -72,5 +82,13 @@ export const hostName = 'Dom0'
 /** A domain's devices with the nodes they come from, for the checks between holders. */
 export interface Holder {
   readonly input: PlanInput
-  readonly devices: readonly { readonly passed: PassedDevice; readonly holdings: Holdings }[]
+  readonly discovery: PlanDomain['discovery']
+  /** The tree's marker, where it has one. */
+  readonly marker: DenseTree | undefined
+  readonly devices: readonly {
+    readonly passed: PassedDevice
+    readonly holdings: Holdings
+    /** What the partial tree names in the guest's own ids; empty where it has the firmware's. */
+    readonly references: readonly Resource[]
+  }[]
 }

@@ -1,6 +1,8 @@
 // Host tree and partial trees to the exact grants: which domain holds which SCMI devices and resources, who shares what,
 // and what speaks against it. Pure, the same for the daemon and `scmictl plan`; nothing is granted here.
+import { denseTree } from '../dt/dense-tree.ts'
 import {
+  denseHoldings,
   deviceHoldings,
   type HostDevice,
   hostDevices,
@@ -10,8 +12,11 @@ import {
 import type { DeviceNode, DeviceTree } from '../dt/fdt.ts'
 import { type Holdings, holdingsOf, type Origin } from '../dt/holdings.ts'
 import type { Report } from '../dt/problem.ts'
+import { attempt } from '../dt/references.ts'
 import { scmiCompatible } from '../dt/scmi-node.ts'
+import { type KnownResources, withPinIds } from './pin-states.ts'
 import { checkDevices, checkDomains, checkProviders, sharedResources } from './plan-checks.ts'
+import { checkReferences } from './plan-dense.ts'
 import { Problems } from './plan-problems.ts'
 import {
   type Holder,
@@ -25,33 +30,72 @@ import {
 /**
  * The plan for `domains` on `host`. Never throws: what is wrong stands in `problems`, and a domain's errors leave the
  * other domains' plan as it is. Without a host tree nothing is inherited, xen,path is taken as written and Dom0 holds
- * nothing.
+ * nothing. `known`: what the firmware calls its resources, where it was asked; without it pin states stay without ids,
+ * and names in trees with ids of their own are not looked up.
  */
-export function plan(host: DeviceTree | undefined, domains: readonly PlanInput[]): Plan {
+export function plan(
+  host: DeviceTree | undefined,
+  domains: readonly PlanInput[],
+  known?: KnownResources,
+): Plan {
   const problems = new Problems()
   checkDomains(domains, problems)
 
   const found = domains.map(input => {
-    const report = reporter(problems, input.name)
-    return { input, report, devices: passedDevices(input.tree, host, report) }
+    const report = reporter(problems, input.name, known)
+    const marker = attempt(input.tree.root, report, () => denseTree(input.tree))
+    const { discovery = 'auto' } = input
+    const dense = discovery === 'dense' || (discovery === 'auto' && marker !== undefined)
+    return { input, report, marker, dense, devices: passedDevices(input.tree, host, report) }
   })
   const passed = new Set(found.flatMap(({ devices }) => devices.flatMap(device => device.hostNode ?? [])))
-  const holders = found.map(({ input, report, devices }) => ({
-    input,
-    devices: devices.map(device => ({
-      passed: device,
-      holdings: deviceHoldings(device, input.tree, host, passed, report),
-    })),
-  }))
-  const kept = host === undefined ? [] : keptByHost(host, holders, passed, problems)
+  const behind = (ids: readonly number[]): readonly DeviceNode[] =>
+    (host === undefined ? [] : hostDevices(host, passed, () => {}))
+      .filter(({ deviceIds }) => deviceIds.some(({ id }) => ids.includes(id)))
+      .map(({ node }) => node)
+  const holders = found.map(({ input, report, marker, dense, devices }): Holder => {
+    const pins = <T extends Holdings>(holdings: T): T =>
+      known === undefined
+        ? holdings
+        : withPinIds(holdings, known, ({ node, property }, name) =>
+            problems.add(
+              'pin-unknown',
+              `${property} names "${name}", and the firmware has nothing of that name`,
+              {
+                domain: input.name,
+                node: node.path,
+              },
+            ),
+          )
+    return {
+      input,
+      discovery: dense ? 'dense' : 'identity',
+      marker,
+      devices: devices.map(device => {
+        if (!dense)
+          return {
+            passed: device,
+            holdings: pins(deviceHoldings(device, input.tree, host, passed, report)),
+            references: [],
+          }
+        const { references, ...holdings } = denseHoldings(device, input.tree, host, passed, behind, report)
+        return { passed: device, holdings: pins(holdings), references }
+      }),
+    }
+  })
+  const kept = (host === undefined ? [] : keptByHost(host, holders, passed, problems)).map(device =>
+    known === undefined ? device : withPinIds(device, known, () => {}),
+  )
+  for (const holder of holders) if (holder.discovery === 'dense') checkReferences(holder, known, problems)
   checkDevices(host, holders, problems)
   checkProviders(host, holders, kept, problems)
   const shared = sharedResources(holders, kept, problems)
 
   return {
-    domains: holders.map(({ input, devices }) => ({
+    domains: holders.map(({ input, discovery, devices }) => ({
       name: input.name,
       ...(input.agentId === undefined ? {} : { agentId: input.agentId }),
+      discovery,
       devices: devices.map(({ passed: device, holdings }) => ({
         node: device.node.path,
         ...hostNodeOf(device),
@@ -99,6 +143,7 @@ function keptByHost(
 export function planHostDevice(
   host: DeviceTree,
   wanted: (device: PlanDevice) => boolean,
+  known?: KnownResources,
 ): readonly PlanDevice[] {
   const silent: Report = () => {}
   const found: PlanDevice[] = []
@@ -113,7 +158,8 @@ export function planHostDevice(
       }
       const own = holdingsOf([{ node: child, scope: { own: host }, inherited: false }], silent)
       const names = own.deviceIds.length + own.resources.length > 0
-      const holdings = deviceHoldings(device, host, undefined, new Set(), silent)
+      const named = deviceHoldings(device, host, undefined, new Set(), silent)
+      const holdings = known === undefined ? named : withPinIds(named, known, () => {})
       const planned = { node: child.path, ...toPlan(holdings, [child]) }
       if (names && scmiCompatible(child) === undefined && wanted(planned)) found.push(planned)
       if (scmiCompatible(child) === undefined) scan(child)
@@ -123,10 +169,12 @@ export function planHostDevice(
   return found
 }
 
+/** Of pin states it is told what the firmware does not have, where that is known; else that their ids are not. */
 const reporter =
-  (problems: Problems, domain: string): Report =>
-  (code, node, text) =>
-    problems.add(code, text, { domain, node: node.path })
+  (problems: Problems, domain: string, known: KnownResources | undefined): Report =>
+  (code, node, text) => {
+    if (code !== 'pin-states' || known === undefined) problems.add(code, text, { domain, node: node.path })
+  }
 
 function hostNodeOf({ hostNode, xenPath }: PassedDevice): { hostNode?: string } {
   const path = hostNode?.path ?? xenPath
@@ -151,6 +199,7 @@ function toPlan(
     resources: resources.map(each => ({
       protocol: each.protocol,
       id: each.id,
+      ...(each.namespace === undefined ? {} : { namespace: each.namespace }),
       ...origin(each),
       ...(each.names === undefined ? {} : { names: each.names }),
     })),

@@ -1,6 +1,8 @@
 // The schema compiled to flat tables, one entry per (protocol, message): what the filter reads for each frame.
+import { PROTOCOL_ATTRIBUTES } from '../scmi/common.ts'
 import { header, tableIndex, tableSize } from '../scmi/header.ts'
 import { protocols } from '../scmi/protocols.ts'
+import { type ListMessage, listMessages } from '../scmi/resource-lists.ts'
 import {
   type AnyMessage,
   existsAt,
@@ -12,6 +14,7 @@ import {
   payloadAt,
   type Version,
 } from '../scmi/schema.ts'
+import { type Space, spaceOf } from '../scmi/space.ts'
 import { DENIED, NOT_SUPPORTED } from '../scmi/status.ts'
 
 /** Kinds of table entries. */
@@ -31,8 +34,10 @@ export const SUBSCRIBES = 0x04
 export const LISTS = 0x08
 /** A release by a non-owner is answered SUCCESS. */
 export const HARMLESS = 0x10
-/** Other words than the resource's say which of several numberings its id is from. */
+/** Another word than the resource's says which of several namespaces its id is from. */
 export const SELECTS = 0x20
+/** The response lists resources, those that the command's has to do with or all. */
+export const LISTS_IDS = 0x40
 
 /** A word of the command and what the standard allows in it. `word` counts from the header. */
 export interface Check {
@@ -68,6 +73,23 @@ export interface NotificationRule {
   readonly requested: boolean
 }
 
+/** A list whose entries carry ids: how it is cut into answers. Words count from the header. */
+export interface ListRule {
+  /** The index asked from, and the status for one beyond the end. */
+  readonly indexWord: number
+  readonly beyond: number
+  /** Where the answer tells how many entries it has, and how many are left. */
+  readonly countWord: number
+  readonly returnedMask: number
+  readonly returnedShift: number
+  readonly remainingShift: number
+  /** Bytes of the answer before the entries, header included; what it is padded to behind them. */
+  readonly entriesAt: number
+  readonly pad: number
+  /** Pairs of entry word and bits to clear for guests without a way back. */
+  readonly hideP2A: Int32Array | undefined
+}
+
 /** The declaration behind an entry; for placeholders, docs and audit, not for the hot path. */
 export interface Entry {
   readonly protocol: number
@@ -90,10 +112,27 @@ export interface Rules {
   readonly entriesShift: Uint8Array
   /** Frame word that names the resource; 0 for none. */
   readonly resource: Uint8Array
+  /** Frame word, bits and lowest bit that say which namespace it is from; word 0 where the protocol has one numbering. */
+  readonly selectorWord: Uint8Array
+  readonly selectorMask: Int32Array
+  readonly selectorShift: Uint8Array
   /** Frame word that names a second resource of the same protocol; 0 for none. */
   readonly other: Uint8Array
   /** What is answered to whatever is asked by it, once it is well-formed: a status, or 0 for what is decided. */
   readonly always: Int8Array
+  /** Which space that is from; frame word and bits without which it means nothing, word 0 where it always does. */
+  readonly otherSpace: Uint16Array
+  readonly otherIfWord: Uint8Array
+  readonly otherIfMask: Int32Array
+  /** Triples of response word, space of the id in it, and what stands for none there; NO_NONE where nothing does. */
+  readonly ids: readonly (Int32Array | undefined)[]
+  /** Triples of response word, bits that hold a number of resources, and their space. */
+  readonly counts: readonly (Int32Array | undefined)[]
+  /** Response word and bits with the number of a resource's members, and the message that lists them; 0 for none. */
+  readonly membersWord: Uint8Array
+  readonly membersMask: Int32Array
+  readonly membersList: Uint16Array
+  readonly lists: readonly (ListRule | undefined)[]
   /** Frame word and bits that ask for a delayed response; 0 for none. */
   readonly asyncWord: Uint8Array
   readonly asyncMask: Int32Array
@@ -120,6 +159,11 @@ export interface Rules {
   readonly entries: readonly (Entry | undefined)[]
 }
 
+/** No word means that there is none: an id of 2^31 - 1, which no protocol can count up to. */
+export const NO_NONE = 0x7fff_ffff
+
+const lowestBit = (mask: number): number => 31 - Math.clz32(mask & -mask)
+
 /** Frame word of a command field. */
 const commandWord = (form: Form, field: string): number => 1 + (form.command.word[field] ?? 0)
 
@@ -136,6 +180,59 @@ function masksOf(response: Layout, maskOf: (field: Field<unknown>) => number): I
     return mask === 0 ? [] : [2 + (response.word[name] ?? 0), mask]
   })
   return pairs.length === 0 ? undefined : Int32Array.from(pairs)
+}
+
+const fieldSpace = (protocol: Protocol, field: Field<unknown> | undefined): Space =>
+  spaceOf(protocol.id, typeof field?.namespace === 'number' ? field.namespace : 0)
+
+/** Ids in the fixed part of a response. */
+function idsOf(protocol: Protocol, response: Layout): Int32Array | undefined {
+  const triples = Object.entries(response.fields).flatMap(([name, field]) =>
+    field.role === 'resource'
+      ? [2 + (response.word[name] ?? 0), fieldSpace(protocol, field), (field.none ?? NO_NONE) | 0]
+      : [],
+  )
+  return triples.length === 0 ? undefined : Int32Array.from(triples)
+}
+
+/** Where PROTOCOL_ATTRIBUTES counts resources: bits 15:0 of its first word, or as the namespaces say. */
+function countsOf(protocol: Protocol, response: Layout): Int32Array | undefined {
+  if (protocol.resource !== undefined) return Int32Array.of(2, 0xffff, spaceOf(protocol.id))
+  return protocol.namespaces === undefined
+    ? undefined
+    : Int32Array.from(
+        protocol.namespaces.flatMap(({ count }, namespace) => [
+          2 + (response.word[count.field] ?? 0),
+          count.mask | 0,
+          spaceOf(protocol.id, namespace),
+        ]),
+      )
+}
+
+function listRule({ name, message, form }: ListMessage): ListRule {
+  const { tail } = form.response
+  const { index } = message
+  const { count } = tail
+  const counter = Object.values(form.response.fields)[count?.word ?? 0] as Field<unknown> & {
+    readonly mask?: Readonly<Record<string, number>>
+  }
+  const remaining = counter.mask?.['remaining']
+  if (index === undefined || count === undefined || remaining === undefined)
+    throw new TypeError(`${name}: a list needs an index, and the numbers of entries returned and remaining`)
+  const pairs = Object.entries(tail.entry.fields).flatMap(([field, { p2a = 0 }]) =>
+    p2a === 0 ? [] : [tail.entry.word[field] ?? 0, p2a],
+  )
+  return {
+    indexWord: commandWord(form, index.field),
+    beyond: index.beyond,
+    countWord: 2 + count.word,
+    returnedMask: count.mask,
+    returnedShift: lowestBit(count.mask),
+    remainingShift: lowestBit(remaining),
+    entriesAt: 8 + form.response.size,
+    pad: tail.pad,
+    hideP2A: pairs.length === 0 ? undefined : Int32Array.from(pairs),
+  }
 }
 
 /**
@@ -169,8 +266,20 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
     entriesMask: new Int32Array(tableSize),
     entriesShift: new Uint8Array(tableSize),
     resource: new Uint8Array(tableSize),
+    selectorWord: new Uint8Array(tableSize),
+    selectorMask: new Int32Array(tableSize),
+    selectorShift: new Uint8Array(tableSize),
     other: new Uint8Array(tableSize),
     always: new Int8Array(tableSize),
+    otherSpace: new Uint16Array(tableSize),
+    otherIfWord: new Uint8Array(tableSize),
+    otherIfMask: new Int32Array(tableSize),
+    ids: new Array<Int32Array | undefined>(tableSize).fill(undefined),
+    counts: new Array<Int32Array | undefined>(tableSize).fill(undefined),
+    membersWord: new Uint8Array(tableSize),
+    membersMask: new Int32Array(tableSize),
+    membersList: new Uint16Array(tableSize),
+    lists: new Array<ListRule | undefined>(tableSize).fill(undefined),
     asyncWord: new Uint8Array(tableSize),
     asyncMask: new Int32Array(tableSize),
     delayedWord: new Uint8Array(tableSize),
@@ -192,6 +301,8 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
     const version = versions.get(protocol.id)
     if (version === undefined) continue
     rules.kind.fill(ABSENT, protocol.id << 8, (protocol.id + 1) << 8)
+    const lists = listMessages(protocol, version)
+    for (const list of lists) rules.lists[list.at] = listRule(list)
     for (const [name, message] of Object.entries(protocol.messages) as [string, AnyMessage][]) {
       if (!existsAt(message, version)) continue
       const at = tableIndex(header(protocol.id, message.id))
@@ -204,7 +315,8 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
         (message.subscribes === undefined ? 0 : SUBSCRIBES) |
         (message.lists === undefined ? 0 : LISTS) |
         (message.votes?.harmless ? HARMLESS : 0) |
-        (message.selector === undefined ? 0 : SELECTS)
+        (message.selector === undefined ? 0 : SELECTS) |
+        (rules.lists[at] === undefined ? 0 : LISTS_IDS)
       rules.size[at] = form.command.size
       if (message.always !== undefined)
         rules.always[at] = message.always === 'denied' ? DENIED : NOT_SUPPORTED
@@ -213,10 +325,30 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
         rules.entrySize[at] = tail.entry.size
         rules.entriesWord[at] = 1 + tail.count.word
         rules.entriesMask[at] = tail.count.mask
-        rules.entriesShift[at] = 31 - Math.clz32(tail.count.mask & -tail.count.mask)
+        rules.entriesShift[at] = lowestBit(tail.count.mask)
       }
       if (message.resource !== undefined) rules.resource[at] = commandWord(form, message.resource)
-      if (message.other !== undefined) rules.other[at] = commandWord(form, message.other)
+      if (message.selector !== undefined) {
+        rules.selectorWord[at] = commandWord(form, message.selector.field)
+        rules.selectorMask[at] = message.selector.mask
+        rules.selectorShift[at] = lowestBit(message.selector.mask)
+      }
+      if (message.other !== undefined) {
+        rules.other[at] = commandWord(form, message.other)
+        rules.otherSpace[at] = fieldSpace(protocol, form.command.fields[message.other])
+      }
+      if (message.otherIf !== undefined) {
+        rules.otherIfWord[at] = commandWord(form, message.otherIf.field)
+        rules.otherIfMask[at] = message.otherIf.mask
+      }
+      rules.ids[at] = idsOf(protocol, form.response)
+      if (message.id === PROTOCOL_ATTRIBUTES) rules.counts[at] = countsOf(protocol, form.response)
+      const membersList = lists.find(({ namespace }) => namespace === 'members')?.at
+      if (message.members !== undefined && membersList !== undefined) {
+        rules.membersWord[at] = 2 + (form.response.word[message.members.field] ?? 0)
+        rules.membersMask[at] = message.members.mask
+        rules.membersList[at] = membersList
+      }
       const async = asyncOf(form.command)
       if (async !== undefined) {
         rules.asyncWord[at] = commandWord(form, async.field)
@@ -259,6 +391,22 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
     }
   }
   return rules
+}
+
+/** The space of the id that the command in `ints` names its resource by. */
+export function spaceIn(rules: Rules, ints: Int32Array, at: number): Space {
+  const word = rules.selectorWord[at] as number
+  if (word === 0) return at >>> 8
+  const selected = (ints[word] as number) & (rules.selectorMask[at] as number)
+  return (at >>> 8) | ((selected >>> (rules.selectorShift[at] as number)) << 8)
+}
+
+/** Frame word of a second resource that the command in `ints` names; 0 for none. */
+export function otherIn(rules: Rules, ints: Int32Array, at: number): number {
+  const word = rules.otherIfWord[at] as number
+  return word === 0 || ((ints[word] as number) & (rules.otherIfMask[at] as number)) !== 0
+    ? (rules.other[at] as number)
+    : 0
 }
 
 /** Whether a delayed response will follow when the command is accepted. */

@@ -1,6 +1,17 @@
 // Clock management protocol, 0x14.
 import { common, name16, nameGet, notify, v2, v3 } from './common.ts'
-import { agentId, bits, layout, list, message, notification, protocol, uint32, uint64 } from './schema.ts'
+import {
+  agentId,
+  bits,
+  layout,
+  list,
+  message,
+  notification,
+  protocol,
+  resourceId,
+  uint32,
+  uint64,
+} from './schema.ts'
 import { OUT_OF_RANGE } from './status.ts'
 
 /** Version 3: 0 disable, 1 enable, 2 reserved, 3 unchanged, which only goes with an extended configuration. */
@@ -8,7 +19,7 @@ const config = bits(
   { enable: [0, 2], extended_config_type: [16, 8] },
   { valid: word => (word & 3) !== 2 && ((word & 3) !== 3 || (word & 0xff_0000) !== 0) },
 )
-const rateChanged = layout({ agent_id: agentId, clock_id: uint32, rate: uint64 })
+const rateChanged = layout({ agent_id: agentId, clock_id: resourceId, rate: uint64 })
 const enabled = { enabled: [0, 1] } as const
 const notifies = {
   ext_name: [29, 1],
@@ -38,7 +49,7 @@ export const clock = protocol({
       doc: 'Returns whether a clock is enabled, what can be done with it, and its name; enable delay in µs.',
       effect: 'query',
       resource: 'clock_id',
-      command: layout({ clock_id: uint32 }),
+      command: layout({ clock_id: resourceId }),
       response: layout({ attributes: bits(enabled), name: name16 }),
       changes: [
         {
@@ -73,7 +84,7 @@ export const clock = protocol({
       effect: 'query',
       resource: 'clock_id',
       index: { field: 'rate_index', beyond: OUT_OF_RANGE },
-      command: layout({ clock_id: uint32, rate_index: uint32 }),
+      command: layout({ clock_id: resourceId, rate_index: uint32 }),
       response: layout(
         { num_rates_flags: bits({ returned: [0, 12], triplet: [12, 1], remaining: [16, 16] }) },
         list('rates', layout({ rate: uint64 }), [0, 0xfff]),
@@ -89,11 +100,11 @@ export const clock = protocol({
       async: { field: 'flags', mask: 0x1, waived: 0x2 },
       command: layout({
         flags: bits({ async: [0, 1], ignore_delayed_response: [1, 1], round_up: [2, 1], round_auto: [3, 1] }),
-        clock_id: uint32,
+        clock_id: resourceId,
         rate: uint64,
       }),
       response: layout({}),
-      delayed: layout({ clock_id: uint32, rate: uint64 }),
+      delayed: layout({ clock_id: resourceId, rate: uint64 }),
       placeholder: 'denied',
     }),
     CLOCK_RATE_GET: message({
@@ -101,7 +112,7 @@ export const clock = protocol({
       doc: 'Returns the rate of a clock in Hz.',
       effect: 'query',
       resource: 'clock_id',
-      command: layout({ clock_id: uint32 }),
+      command: layout({ clock_id: resourceId }),
       response: layout({ rate: uint64 }),
       placeholder: { answer: {} },
     }),
@@ -112,10 +123,13 @@ export const clock = protocol({
       resource: 'clock_id',
       votes: { field: 'attributes', mask: 0x3, off: 0, neutral: 3, harmless: true },
       exclusive: { field: 'attributes', mask: 0xff_0000 },
-      command: layout({ clock_id: uint32, attributes: bits({ enable: [0, 1] }) }),
+      command: layout({ clock_id: resourceId, attributes: bits({ enable: [0, 1] }) }),
       response: layout({}),
       changes: [
-        { since: v3, command: layout({ clock_id: uint32, attributes: config, extended_config_val: uint32 }) },
+        {
+          since: v3,
+          command: layout({ clock_id: resourceId, attributes: config, extended_config_val: uint32 }),
+        },
       ],
       placeholder: 'denied',
     }),
@@ -140,7 +154,7 @@ export const clock = protocol({
       effect: 'query',
       since: v3,
       resource: 'clock_id',
-      command: layout({ clock_id: uint32, flags: bits({ extended_config_type: [0, 8] }) }),
+      command: layout({ clock_id: resourceId, flags: bits({ extended_config_type: [0, 8] }) }),
       response: layout({ attributes: uint32, config: bits(enabled), extended_config_val: uint32 }),
       view: { field: 'config', mask: 0x1, on: 1, off: 0 },
       placeholder: { answer: {} },
@@ -153,10 +167,10 @@ export const clock = protocol({
       optional: true,
       resource: 'clock_id',
       index: { field: 'skip_parents', beyond: OUT_OF_RANGE },
-      command: layout({ clock_id: uint32, skip_parents: uint32 }),
+      command: layout({ clock_id: resourceId, skip_parents: uint32 }),
       response: layout(
         { num_parents_flags: bits({ returned: [0, 8], remaining: [24, 8] }) },
-        list('parents', layout({ clock_id: uint32 }), [0, 0xff]),
+        list('parents', layout({ clock_id: resourceId }), [0, 0xff]),
       ),
       placeholder: { answer: {}, entries: [] },
     }),
@@ -169,7 +183,7 @@ export const clock = protocol({
       resource: 'clock_id',
       other: 'parent_id',
       exclusive: true,
-      command: layout({ clock_id: uint32, parent_id: uint32 }),
+      command: layout({ clock_id: resourceId, parent_id: resourceId }),
       response: layout({}),
       placeholder: 'denied',
     }),
@@ -180,8 +194,8 @@ export const clock = protocol({
       since: v3,
       optional: true,
       resource: 'clock_id',
-      command: layout({ clock_id: uint32 }),
-      response: layout({ parent_id: uint32 }),
+      command: layout({ clock_id: resourceId }),
+      response: layout({ parent_id: resourceId }),
       placeholder: 'not-supported',
     }),
     CLOCK_GET_PERMISSIONS: message({
@@ -191,7 +205,7 @@ export const clock = protocol({
       since: v3,
       optional: true,
       resource: 'clock_id',
-      command: layout({ clock_id: uint32 }),
+      command: layout({ clock_id: resourceId }),
       response: layout({ permissions: bits({ rate: [29, 1], parent: [30, 1], state: [31, 1] }) }),
       placeholder: { answer: {} },
     }),

@@ -6,6 +6,7 @@ import {
   type Layout,
   layout,
   message,
+  resourceId,
   text,
   uint32,
   type Version,
@@ -83,7 +84,7 @@ export const nameGet = <const K extends string>(id: number, resource: K, since: 
     since,
     optional: true,
     resource: resource as never,
-    command: layout({ [resource]: uint32 } as Record<K, typeof uint32>),
+    command: layout({ [resource]: resourceId } as Record<K, typeof resourceId>),
     response: layout({ flags: uint32, name: name64 }),
     placeholder: 'not-supported',
   })
@@ -104,7 +105,10 @@ export const notify = <const K extends string>(spec: {
     ...(spec.since !== undefined && { since: spec.since }),
     resource: spec.resource as never,
     subscribes: spec.subscribes,
-    command: layout({ [spec.resource]: uint32, notify_enable: notifyEnable } as Record<K, typeof uint32> & {
+    command: layout({ [spec.resource]: resourceId, notify_enable: notifyEnable } as Record<
+      K,
+      typeof resourceId
+    > & {
       notify_enable: typeof notifyEnable
     }),
     response: layout({}),

@@ -1,6 +1,17 @@
 // Performance domain management protocol, 0x13.
 import { common, fastChannelDescriptor, name16, nameGet, notify, v2, v3, v4 } from './common.ts'
-import { agentId, bits, hidden, layout, list, message, notification, protocol, uint32 } from './schema.ts'
+import {
+  agentId,
+  bits,
+  hidden,
+  layout,
+  list,
+  message,
+  notification,
+  protocol,
+  resourceId,
+  uint32,
+} from './schema.ts'
 import { INVALID_PARAMETERS } from './status.ts'
 
 const limits = { range_max: uint32, range_min: uint32 } as const
@@ -40,7 +51,7 @@ export const performance = protocol({
       doc: 'Returns what can be done with a performance domain: rate limit in µs, sustained frequency in kHz, name.',
       effect: 'query',
       resource: 'domain_id',
-      command: layout({ domain_id: uint32 }),
+      command: layout({ domain_id: resourceId }),
       response: layout({
         attributes: bits(
           {
@@ -67,7 +78,7 @@ export const performance = protocol({
       effect: 'query',
       resource: 'domain_id',
       index: { field: 'level_index', beyond: INVALID_PARAMETERS },
-      command: layout({ domain_id: uint32, level_index: uint32 }),
+      command: layout({ domain_id: resourceId, level_index: uint32 }),
       response: layout({ num_levels: numLevels }, list('levels', layout(level), returned)),
       changes: [
         {
@@ -86,7 +97,7 @@ export const performance = protocol({
       effect: 'control',
       resource: 'domain_id',
       exclusive: true,
-      command: layout({ domain_id: uint32, ...limits }),
+      command: layout({ domain_id: resourceId, ...limits }),
       response: layout({}),
       placeholder: 'denied',
     }),
@@ -95,7 +106,7 @@ export const performance = protocol({
       doc: 'Returns the limits in force.',
       effect: 'query',
       resource: 'domain_id',
-      command: layout({ domain_id: uint32 }),
+      command: layout({ domain_id: resourceId }),
       response: layout(limits),
       placeholder: { answer: {} },
     }),
@@ -105,7 +116,7 @@ export const performance = protocol({
       effect: 'control',
       resource: 'domain_id',
       exclusive: true,
-      command: layout({ domain_id: uint32, performance_level: uint32 }),
+      command: layout({ domain_id: resourceId, performance_level: uint32 }),
       response: layout({}),
       placeholder: 'denied',
     }),
@@ -114,7 +125,7 @@ export const performance = protocol({
       doc: 'Returns the performance level of a domain.',
       effect: 'query',
       resource: 'domain_id',
-      command: layout({ domain_id: uint32 }),
+      command: layout({ domain_id: resourceId }),
       response: layout({ performance_level: uint32 }),
       placeholder: { answer: {} },
     }),
@@ -138,7 +149,7 @@ export const performance = protocol({
       optional: true,
       resource: 'domain_id',
       privileged: true,
-      command: layout({ domain_id: uint32, message_id: uint32 }),
+      command: layout({ domain_id: resourceId, message_id: uint32 }),
       response: fastChannelDescriptor,
       placeholder: 'not-supported',
     }),
@@ -149,13 +160,13 @@ export const performance = protocol({
       id: 0x0,
       doc: 'The limits of a domain changed.',
       resource: 'domain_id',
-      payload: layout({ agent_id: agentId, domain_id: uint32, ...limits }),
+      payload: layout({ agent_id: agentId, domain_id: resourceId, ...limits }),
     }),
     PERFORMANCE_LEVEL_CHANGED: notification({
       id: 0x1,
       doc: 'The level of a domain changed.',
       resource: 'domain_id',
-      payload: layout({ agent_id: agentId, domain_id: uint32, performance_level: uint32 }),
+      payload: layout({ agent_id: agentId, domain_id: resourceId, performance_level: uint32 }),
     }),
   },
 })

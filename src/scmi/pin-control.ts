@@ -1,6 +1,17 @@
 // Pin control protocol, 0x19: pins, groups and functions, each numbered apart. Ids as released, not those of its drafts.
 import { common, name16, name64, v1 } from './common.ts'
-import { agentId, bits, layout, list, message, protocol, uint16, uint32 } from './schema.ts'
+import {
+  agentId,
+  bits,
+  layout,
+  list,
+  message,
+  protocol,
+  resourceId,
+  resourceIdOf,
+  uint16,
+  uint32,
+} from './schema.ts'
 import { OUT_OF_RANGE } from './status.ts'
 
 /** Values of a selector: which namespace an identifier is from. */
@@ -13,6 +24,9 @@ export const NO_FUNCTION = 0xffff_ffff
 export const ONE_CONFIG = 0
 export const ALL_CONFIGS = 1
 export const FUNCTION_ONLY = 2
+
+/** Bit of PINCTRL_ATTRIBUTES: the function takes pins, not groups. */
+const PIN_ONLY = 0x1_0000
 
 /** A selector in bits 1:0 of `flags`, of a pin, a group or a function. */
 const anything = bits({ selector: [0, 2] }, { valid: word => word <= FUNCTION })
@@ -47,11 +61,17 @@ export const pinControl = protocol({
       effect: 'query',
       resource: 'identifier',
       selector: inFlags,
-      command: layout({ identifier: uint32, flags: anything }),
+      command: layout({ identifier: resourceId, flags: anything }),
       response: layout({
         attributes: bits({ count: [0, 16], pin_only: [16, 1], gpio: [17, 1], ext_name: [31, 1] }),
         name: name16,
       }),
+      members: {
+        field: 'attributes',
+        mask: 0xffff,
+        namespaceOf: (namespace, word) =>
+          namespace === PIN ? undefined : namespace === GROUP || (word & PIN_ONLY) !== 0 ? PIN : GROUP,
+      },
       placeholder: { answer: { name: 'unused-#' } },
     }),
     PINCTRL_LIST_ASSOCIATIONS: message({
@@ -61,11 +81,16 @@ export const pinControl = protocol({
       resource: 'identifier',
       selector: inFlags,
       index: { field: 'index', beyond: OUT_OF_RANGE },
-      command: layout({ identifier: uint32, flags: composed, index: uint32 }),
+      command: layout({ identifier: resourceId, flags: composed, index: uint32 }),
       response: layout(
         { flags: bits({ returned: [0, 12], remaining: [16, 16] }) },
         // TF-A fills the last word, SCP-firmware does not.
-        list('associations', layout({ identifier: uint16 }), [0, 0xfff], { unpadded: true }),
+        list(
+          'associations',
+          layout({ identifier: resourceIdOf({ namespace: 'members' }, uint16) }),
+          [0, 0xfff],
+          { unpadded: true },
+        ),
       ),
       placeholder: { answer: {}, entries: [] },
     }),
@@ -76,14 +101,17 @@ export const pinControl = protocol({
       resource: 'identifier',
       selector: { field: 'attributes', mask: 0x3_0000 },
       command: layout({
-        identifier: uint32,
+        identifier: resourceId,
         attributes: bits(
           { config_type: [0, 8], skip_configs: [8, 8], selector: [16, 2], config_flag: [18, 2] },
           { valid: word => ((word >>> 16) & 3) <= GROUP && ((word >>> 18) & 3) <= FUNCTION_ONLY },
         ),
       }),
       response: layout(
-        { function_selected: uint32, num_configs: bits({ returned: [0, 8], remaining: [24, 8] }) },
+        {
+          function_selected: resourceIdOf({ namespace: FUNCTION, none: NO_FUNCTION }),
+          num_configs: bits({ returned: [0, 8], remaining: [24, 8] }),
+        },
         list('configs', configs, [1, 0xff]),
       ),
       placeholder: { answer: { function_selected: NO_FUNCTION }, entries: [] },
@@ -95,12 +123,12 @@ export const pinControl = protocol({
       resource: 'identifier',
       selector: { field: 'attributes', mask: 0x3 },
       other: 'function_id',
-      otherIn: { namespace: FUNCTION, field: 'attributes', mask: 0x400 },
+      otherIf: { field: 'attributes', mask: 0x400 },
       exclusive: true,
       command: layout(
         {
-          identifier: uint32,
-          function_id: uint32,
+          identifier: resourceId,
+          function_id: resourceIdOf({ namespace: FUNCTION }),
           attributes: bits(
             { selector: [0, 2], num_configs: [2, 8], function_id_valid: [10, 1] },
             { valid: word => (word & 3) <= GROUP },
@@ -117,7 +145,7 @@ export const pinControl = protocol({
       effect: 'control',
       resource: 'identifier',
       selector: inFlags,
-      command: layout({ identifier: uint32, flags: settable }),
+      command: layout({ identifier: resourceId, flags: settable }),
       response: layout({}),
       placeholder: 'denied',
     }),
@@ -127,7 +155,7 @@ export const pinControl = protocol({
       effect: 'control',
       resource: 'identifier',
       selector: inFlags,
-      command: layout({ identifier: uint32, flags: settable }),
+      command: layout({ identifier: resourceId, flags: settable }),
       response: layout({}),
       placeholder: 'denied',
     }),
@@ -138,7 +166,7 @@ export const pinControl = protocol({
       optional: true,
       resource: 'identifier',
       selector: inFlags,
-      command: layout({ identifier: uint32, flags: anything }),
+      command: layout({ identifier: resourceId, flags: anything }),
       response: layout({ flags: uint32, name: name64 }),
       placeholder: 'not-supported',
     }),

@@ -1,6 +1,17 @@
 // Power capping and monitoring protocol, 0x18, versions 1 and 2. The drafts of version 3 are not here.
 import { common, fastChannelDescriptor, name16, nameGet, notify, notifyEnable, v1, v2 } from './common.ts'
-import { agentId, bits, layout, message, notification, protocol, reserved, uint32 } from './schema.ts'
+import {
+  agentId,
+  bits,
+  layout,
+  message,
+  notification,
+  protocol,
+  reserved,
+  resourceId,
+  resourceIdOf,
+  uint32,
+} from './schema.ts'
 
 /** parent_id of a domain without parent. */
 export const NO_PARENT = 0xffff_ffff
@@ -31,7 +42,7 @@ export const powerCapping = protocol({
       doc: 'Returns what can be done with a power capping domain, its name, its caps and its averaging intervals in ms.',
       effect: 'query',
       resource: 'domain_id',
-      command: layout({ domain_id: uint32 }),
+      command: layout({ domain_id: resourceId }),
       response: layout({
         attributes: bits(
           {
@@ -56,7 +67,7 @@ export const powerCapping = protocol({
         power_cap_step: uint32,
         sustainable_power: uint32,
         accuracy: uint32,
-        parent_id: uint32,
+        parent_id: resourceIdOf({ none: NO_PARENT }),
       }),
       placeholder: 'not-supported',
     }),
@@ -65,7 +76,7 @@ export const powerCapping = protocol({
       doc: 'Returns the cap in force; from version 2 on 0 where there is none.',
       effect: 'query',
       resource: 'domain_id',
-      command: layout({ domain_id: uint32 }),
+      command: layout({ domain_id: resourceId }),
       response: layout({ power_cap: uint32 }),
       placeholder: 'not-supported',
     }),
@@ -77,12 +88,12 @@ export const powerCapping = protocol({
       exclusive: true,
       async: { field: 'flags', mask: 0x2, waived: 0x1 },
       command: layout({
-        domain_id: uint32,
+        domain_id: resourceId,
         flags: bits({ ignore_delayed_response: [0, 1], async: [1, 1] }),
         power_cap: uint32,
       }),
       response: layout({}),
-      delayed: layout({ domain_id: uint32, power_cap: uint32 }),
+      delayed: layout({ domain_id: resourceId, power_cap: uint32 }),
       placeholder: 'denied',
     }),
     POWERCAP_PAI_GET: message({
@@ -90,7 +101,7 @@ export const powerCapping = protocol({
       doc: 'Returns the power averaging interval of a domain in ms.',
       effect: 'query',
       resource: 'domain_id',
-      command: layout({ domain_id: uint32 }),
+      command: layout({ domain_id: resourceId }),
       response: layout({ pai: uint32 }),
       placeholder: 'not-supported',
     }),
@@ -100,7 +111,7 @@ export const powerCapping = protocol({
       effect: 'control',
       resource: 'domain_id',
       exclusive: true,
-      command: layout({ domain_id: uint32, flags: reserved, pai: uint32 }),
+      command: layout({ domain_id: resourceId, flags: reserved, pai: uint32 }),
       response: layout({}),
       placeholder: 'denied',
     }),
@@ -110,7 +121,7 @@ export const powerCapping = protocol({
       doc: 'Returns the average power of a domain and the interval in ms it was taken over.',
       effect: 'query',
       resource: 'domain_id',
-      command: layout({ domain_id: uint32 }),
+      command: layout({ domain_id: resourceId }),
       response: layout({ power: uint32, pai: uint32 }),
       placeholder: 'not-supported',
     }),
@@ -128,7 +139,7 @@ export const powerCapping = protocol({
       resource: 'domain_id',
       subscribes: 0x1,
       command: layout({
-        domain_id: uint32,
+        domain_id: resourceId,
         notify_enable: notifyEnable,
         threshold_low: uint32,
         threshold_high: uint32,
@@ -143,7 +154,7 @@ export const powerCapping = protocol({
       optional: true,
       resource: 'domain_id',
       privileged: true,
-      command: layout({ domain_id: uint32, message_id: uint32 }),
+      command: layout({ domain_id: resourceId, message_id: uint32 }),
       response: fastChannelDescriptor,
       placeholder: 'not-supported',
     }),
@@ -153,13 +164,13 @@ export const powerCapping = protocol({
       id: 0x0,
       doc: 'The cap of a domain or its averaging interval changed.',
       resource: 'domain_id',
-      payload: layout({ agent_id: agentId, domain_id: uint32, power_cap: uint32, pai: uint32 }),
+      payload: layout({ agent_id: agentId, domain_id: resourceId, power_cap: uint32, pai: uint32 }),
     }),
     POWERCAP_MEASUREMENTS_CHANGED: notification({
       id: 0x1,
       doc: 'The average power of a domain left the range that was subscribed to, or came back into it.',
       resource: 'domain_id',
-      payload: layout({ agent_id: agentId, domain_id: uint32, power: uint32 }),
+      payload: layout({ agent_id: agentId, domain_id: resourceId, power: uint32 }),
     }),
   },
 })

@@ -1,6 +1,17 @@
 // Power domain management protocol, 0x11.
 import { common, name16, nameGet, notify, v2, v3, v3_1 } from './common.ts'
-import { agentId, bits, checked, hidden, layout, message, notification, protocol, uint32 } from './schema.ts'
+import {
+  agentId,
+  bits,
+  checked,
+  hidden,
+  layout,
+  message,
+  notification,
+  protocol,
+  resourceId,
+  uint32,
+} from './schema.ts'
 
 /** power_state of a domain that is on. */
 export const POWER_ON = 0
@@ -9,7 +20,7 @@ export const POWER_OFF = 0x4000_0000
 
 /** Bits 31, 29, 28 are reserved; ON and OFF are the generic states, others are the implementation's. */
 const powerState = checked(word => (word & 0xb000_0000) === 0)
-const changed = layout({ agent_id: agentId, domain_id: uint32, power_state: uint32 })
+const changed = layout({ agent_id: agentId, domain_id: resourceId, power_state: uint32 })
 
 export const power = protocol({
   id: 0x11,
@@ -37,7 +48,7 @@ export const power = protocol({
       doc: 'Returns what can be done with a power domain, and its name.',
       effect: 'query',
       resource: 'domain_id',
-      command: layout({ domain_id: uint32 }),
+      command: layout({ domain_id: resourceId }),
       response: layout({
         attributes: bits(
           {
@@ -59,7 +70,7 @@ export const power = protocol({
       effect: 'control',
       resource: 'domain_id',
       votes: { field: 'power_state', mask: 0xffff_ffff, off: POWER_OFF, harmless: true },
-      command: layout({ flags: bits({ async: [0, 1] }), domain_id: uint32, power_state: powerState }),
+      command: layout({ flags: bits({ async: [0, 1] }), domain_id: resourceId, power_state: powerState }),
       response: layout({}),
       placeholder: 'denied',
     }),
@@ -68,7 +79,7 @@ export const power = protocol({
       doc: 'Returns the power state of a domain.',
       effect: 'query',
       resource: 'domain_id',
-      command: layout({ domain_id: uint32 }),
+      command: layout({ domain_id: resourceId }),
       response: layout({ power_state: uint32 }),
       view: { field: 'power_state', mask: 0xffff_ffff, on: POWER_ON, off: POWER_OFF },
       placeholder: { answer: { power_state: POWER_OFF } },

@@ -1,6 +1,16 @@
 // Reset domain management protocol, 0x16.
 import { common, name16, nameGet, notify, v3, v3_1 } from './common.ts'
-import { agentId, bits, checked, layout, message, notification, protocol, uint32 } from './schema.ts'
+import {
+  agentId,
+  bits,
+  checked,
+  layout,
+  message,
+  notification,
+  protocol,
+  resourceId,
+  uint32,
+} from './schema.ts'
 
 /** Bit 31 clear: architectural, and the only such id is 0, cold reset. Set: the implementation's. */
 const resetState = checked(word => word === 0 || word >>> 31 === 1)
@@ -23,7 +33,7 @@ export const reset = protocol({
       doc: 'Returns what can be done with a reset domain: latency in µs (0xFFFFFFFF unknown), name.',
       effect: 'query',
       resource: 'domain_id',
-      command: layout({ domain_id: uint32 }),
+      command: layout({ domain_id: resourceId }),
       response: layout({
         attributes: bits({ ...notifies }, { p2a: ['async', 'notify'] }),
         latency: uint32,
@@ -49,12 +59,12 @@ export const reset = protocol({
       exclusive: true,
       async: { field: 'flags', mask: 0x4, only: 0x1 }, // an explicit assert or deassert is done when it is answered
       command: layout({
-        domain_id: uint32,
+        domain_id: resourceId,
         flags: bits({ autonomous: [0, 1], assert: [1, 1], async: [2, 1] }),
         reset_state: resetState,
       }),
       response: layout({}),
-      delayed: layout({ domain_id: uint32 }),
+      delayed: layout({ domain_id: resourceId }),
       placeholder: 'denied',
     }),
     RESET_NOTIFY: notify({
@@ -70,7 +80,7 @@ export const reset = protocol({
       id: 0x0,
       doc: 'A domain was reset.',
       resource: 'domain_id',
-      payload: layout({ agent_id: agentId, domain_id: uint32, reset_state: uint32 }),
+      payload: layout({ agent_id: agentId, domain_id: resourceId, reset_state: uint32 }),
     }),
   },
 })

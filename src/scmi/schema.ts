@@ -13,8 +13,18 @@ export interface Field<T> {
   /** Whether the standard allows this word in a command; absent where any word is. Checked before resource and capability.
    * Takes the word signed or unsigned: on the hot path a number above 2^31 would need a place on the heap. */
   readonly valid?: (word: number) => boolean
-  /** `agent`: an agent id, translated to the guest's view. `hidden`: blanked for guests. */
-  readonly role?: 'agent' | 'hidden'
+  /**
+   * `agent`: an agent id, translated to the guest's view. `hidden`: blanked for guests. `resource`: a resource's id,
+   * translated where the guest has ids of its own.
+   */
+  readonly role?: 'agent' | 'hidden' | 'resource'
+  /**
+   * Which namespace of the protocol a resource's id is from. Absent: the one there is, or the one that the message's
+   * `selector` names. `members`: the one that members of the resource asked about are from.
+   */
+  readonly namespace?: number | 'members'
+  /** What stands for no resource; it is no id, and shown in place of an id that the guest cannot name. */
+  readonly none?: number
   /** Bits of the word that are cleared for guests. */
   readonly hidden?: number
   /** Bits that count agents: a guest, which sees itself alone, reads 1. */
@@ -66,6 +76,13 @@ export const int64: Field<bigint> = {
 }
 /** An agent id as the platform numbers agents: 0 is the platform itself. */
 export const agentId: Field<number> = { ...uint32, role: 'agent' }
+/** A resource's id. */
+export const resourceId: Field<number> = { ...uint32, role: 'resource' }
+/** A resource's id, with what the field alone knows of it. */
+export const resourceIdOf = (
+  about: Pick<Field<number>, 'namespace' | 'none'>,
+  field: Field<number> = uint32,
+): Field<number> => ({ ...field, role: 'resource', ...about })
 /** A word or address that would lead a guest past the mediator: statistics areas, fast channels. */
 export const hidden = <T>(field: Field<T>): Field<T> => ({ ...field, role: 'hidden' })
 /** A word the standard restricts: `valid` decides. */
@@ -263,8 +280,8 @@ export interface Message<C extends Fields = Fields, R extends Fields = Fields> e
   readonly other?: keyof C & string
   /** The bits of a command field that choose which of the protocol's `namespaces` the id in `resource` is from. */
   readonly selector?: { readonly field: keyof C & string; readonly mask: number }
-  /** `other` is an id of this namespace, and is meant only where the field has the bits set. */
-  readonly otherIn?: { readonly namespace: number; readonly field: keyof C & string; readonly mask: number }
+  /** `other` is meant only where this command field has the bits set. */
+  readonly otherIf?: { readonly field: keyof C & string; readonly mask: number }
   /** The command field that is an index into a list, and the status for one beyond its end. */
   readonly index?: { readonly field: keyof C & string; readonly beyond: number }
   /** The list runs over the protocol's own resources: its entries name them. */
@@ -278,6 +295,16 @@ export interface Message<C extends Fields = Fields, R extends Fields = Fields> e
     readonly mask: number
     readonly waived?: number
     readonly only?: number
+  }
+  /**
+   * Bits of a response field that tell how many members the resource has: as many as the list of them, so for a guest
+   * those that it can name. `namespaceOf` tells which namespace they are from, by the resource's own and the field's
+   * word; undefined for none.
+   */
+  readonly members?: {
+    readonly field: keyof R & string
+    readonly mask: number
+    readonly namespaceOf: (namespace: number, word: number) => number | undefined
   }
   /** Subscribes to this notification id. */
   readonly subscribes?: number

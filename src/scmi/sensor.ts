@@ -10,10 +10,14 @@ import {
   message,
   notification,
   protocol,
+  resourceId,
   uint32,
   uint64,
 } from './schema.ts'
 import { INVALID_PARAMETERS, OUT_OF_RANGE } from './status.ts'
+
+/** What a sensor is called, before a number, that is not the guest's or not there: its descriptor is zeros beside. */
+export const unusedSensor = 'unused-s'
 
 const enable = bits({ enable: [0, 1] })
 /** One reading, version 2 on: a signed value and the time it was taken. */
@@ -23,8 +27,8 @@ const async = { field: 'flags', mask: 0x1 } as const
 
 const descriptorFlags = bits({ returned: [0, 12], remaining: [16, 16] })
 const descriptorV1 = layout({
-  sensor_id: uint32,
-  attributes_low: bits({ trip_points: [0, 8], async: [31, 1] }),
+  sensor_id: resourceId,
+  attributes_low: bits({ trip_points: [0, 8], async: [31, 1] }, { p2a: ['async'] }),
   attributes_high: bits({
     type: [0, 8],
     unit_exponent: [11, 5, 'signed'],
@@ -35,16 +39,19 @@ const descriptorV1 = layout({
 })
 /** Version 2 on, of a scalar sensor with extended attributes: what SCP sends and Linux accepts. */
 const descriptorV2 = layout({
-  sensor_id: uint32,
-  attributes_low: bits({
-    trip_points: [0, 8],
-    extended: [8, 1],
-    timestamp: [9, 1],
-    timestamp_exponent: [10, 5, 'signed'],
-    ext_name: [29, 1],
-    continuous_update: [30, 1],
-    async: [31, 1],
-  }),
+  sensor_id: resourceId,
+  attributes_low: bits(
+    {
+      trip_points: [0, 8],
+      extended: [8, 1],
+      timestamp: [9, 1],
+      timestamp_exponent: [10, 5, 'signed'],
+      ext_name: [29, 1],
+      continuous_update: [30, 1],
+      async: [31, 1],
+    },
+    { p2a: ['continuous_update', 'async'] },
+  ),
   attributes_high: bits({
     type: [0, 8],
     axis_support: [8, 1],
@@ -126,7 +133,7 @@ export const sensor = protocol({
       optional: true,
       resource: 'sensor_id',
       subscribes: 0x0,
-      command: layout({ sensor_id: uint32, sensor_event_control: enable }),
+      command: layout({ sensor_id: resourceId, sensor_event_control: enable }),
       response: layout({}),
       placeholder: 'not-supported',
     }),
@@ -138,7 +145,7 @@ export const sensor = protocol({
       resource: 'sensor_id',
       exclusive: true,
       command: layout({
-        sensor_id: uint32,
+        sensor_id: resourceId,
         trip_point_ev_ctrl: bits({ event: [0, 2], trip_point: [4, 8] }),
         value: int64,
       }),
@@ -151,11 +158,11 @@ export const sensor = protocol({
       effect: 'query',
       resource: 'sensor_id',
       async,
-      command: layout({ sensor_id: uint32, flags: bits({ async: [0, 1] }) }),
+      command: layout({ sensor_id: resourceId, flags: bits({ async: [0, 1] }) }),
       response: layout({ value: int64 }),
-      delayed: layout({ sensor_id: uint32, value: int64 }),
+      delayed: layout({ sensor_id: resourceId, value: int64 }),
       changes: [
-        { since: v2, response: layout({}, readings), delayed: layout({ sensor_id: uint32 }, readings) },
+        { since: v2, response: layout({}, readings), delayed: layout({ sensor_id: resourceId }, readings) },
       ],
       placeholder: { answer: {}, entries: [{ value: 0n, timestamp: 0n }] },
     }),
@@ -166,7 +173,7 @@ export const sensor = protocol({
       since: v2,
       resource: 'sensor_id',
       index: { field: 'axis_desc_index', beyond: OUT_OF_RANGE },
-      command: layout({ sensor_id: uint32, axis_desc_index: uint32 }),
+      command: layout({ sensor_id: resourceId, axis_desc_index: uint32 }),
       response: layout({ num_axis_flags: axisFlags }, list('axes', axis, [0, 0x3f], { sizeAt: axisSize })),
       placeholder: 'not-supported',
     }),
@@ -177,7 +184,7 @@ export const sensor = protocol({
       since: v2,
       resource: 'sensor_id',
       index: { field: 'index', beyond: OUT_OF_RANGE },
-      command: layout({ sensor_id: uint32, index: uint32 }),
+      command: layout({ sensor_id: resourceId, index: uint32 }),
       response: layout(
         { num_intervals_flags: bits({ returned: [0, 12], triplet: [12, 1], remaining: [16, 16] }) },
         list(
@@ -194,7 +201,7 @@ export const sensor = protocol({
       effect: 'query',
       since: v2,
       resource: 'sensor_id',
-      command: layout({ sensor_id: uint32 }),
+      command: layout({ sensor_id: resourceId }),
       response: layout({
         sensor_config: bits({
           enabled: [0, 1],
@@ -214,7 +221,7 @@ export const sensor = protocol({
       resource: 'sensor_id',
       exclusive: true,
       command: layout({
-        sensor_id: uint32,
+        sensor_id: resourceId,
         sensor_config: bits({
           enabled: [0, 1],
           timestamp: [1, 1],
@@ -234,7 +241,7 @@ export const sensor = protocol({
       optional: true,
       resource: 'sensor_id',
       subscribes: 0x1,
-      command: layout({ sensor_id: uint32, notify_enable: enable }),
+      command: layout({ sensor_id: resourceId, notify_enable: enable }),
       response: layout({}),
       placeholder: 'not-supported',
     }),
@@ -247,7 +254,7 @@ export const sensor = protocol({
       optional: true,
       resource: 'sensor_id',
       index: { field: 'axis_desc_index', beyond: OUT_OF_RANGE },
-      command: layout({ sensor_id: uint32, axis_desc_index: uint32 }),
+      command: layout({ sensor_id: resourceId, axis_desc_index: uint32 }),
       response: layout(
         { num_axis_flags: axisFlags },
         list('names', layout({ axis_id: uint32, name: name64 }), [0, 0x3f]),
@@ -262,7 +269,7 @@ export const sensor = protocol({
       resource: 'sensor_id',
       payload: layout({
         agent_id: agentId,
-        sensor_id: uint32,
+        sensor_id: resourceId,
         trip_point_desc: bits({ trip_point: [0, 8], rising: [16, 1] }),
       }),
     }),
@@ -271,7 +278,7 @@ export const sensor = protocol({
       doc: 'A new reading.',
       since: v2,
       resource: 'sensor_id',
-      payload: layout({ agent_id: agentId, sensor_id: uint32 }, readings),
+      payload: layout({ agent_id: agentId, sensor_id: resourceId }, readings),
     }),
   },
 })

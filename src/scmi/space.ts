@@ -1,6 +1,6 @@
 // What is numbered from 0 on by itself: the resources of a protocol, or each of its namespaces where it has several.
 import { protocols } from './protocols.ts'
-import type { Protocol } from './schema.ts'
+import type { AnyMessage, Protocol } from './schema.ts'
 
 /** A numbering of the platform: the protocol's id in 7:0, the namespace's place in the protocol's list in 9:8. */
 export type Space = number
@@ -24,4 +24,15 @@ export function spacesOf(protocol: Protocol): readonly Space[] {
 export function resourceWord(space: Space): string {
   const protocol = (protocols as readonly Protocol[]).find(({ id }) => id === protocolOfSpace(space))
   return protocol?.namespaces?.[namespaceOf(space)]?.name ?? protocol?.resource ?? 'resource'
+}
+
+/** The command fields by which a message names a resource of the space. */
+export function naming(
+  { resource = '', selector }: AnyMessage,
+  space: Space,
+  id: number,
+): Readonly<Record<string, number>> {
+  if (selector === undefined) return { [resource]: id }
+  const lowest = selector.mask & -selector.mask
+  return { [resource]: id, [selector.field]: namespaceOf(space) * lowest }
 }

@@ -1,6 +1,17 @@
 // Voltage domain management protocol, 0x17.
 import { common, name16, nameGet, v2, v2_1 } from './common.ts'
-import { bits, checked, int32, layout, list, message, protocol, reserved, uint32 } from './schema.ts'
+import {
+  bits,
+  checked,
+  int32,
+  layout,
+  list,
+  message,
+  protocol,
+  reserved,
+  resourceId,
+  uint32,
+} from './schema.ts'
 import { OUT_OF_RANGE } from './status.ts'
 
 /** config of a domain that is off. */
@@ -28,7 +39,7 @@ export const voltage = protocol({
       doc: 'Returns what can be done with a voltage domain, and its name.',
       effect: 'query',
       resource: 'domain_id',
-      command: layout({ domain_id: uint32 }),
+      command: layout({ domain_id: resourceId }),
       response: layout({ attributes: bits({}), name: name16 }),
       changes: [
         {
@@ -47,7 +58,7 @@ export const voltage = protocol({
       effect: 'query',
       resource: 'domain_id',
       index: { field: 'level_index', beyond: OUT_OF_RANGE },
-      command: layout({ domain_id: uint32, level_index: uint32 }),
+      command: layout({ domain_id: resourceId, level_index: uint32 }),
       response: layout(
         { num_levels_flags: bits({ returned: [0, 12], triplet: [12, 1], remaining: [16, 16] }) },
         list('levels', layout({ level: int32 }), [0, 0xfff]),
@@ -60,7 +71,7 @@ export const voltage = protocol({
       effect: 'control',
       resource: 'domain_id',
       votes: { field: 'config', mask: 0xffff_ffff, off: VOLTAGE_OFF, harmless: false },
-      command: layout({ domain_id: uint32, config }),
+      command: layout({ domain_id: resourceId, config }),
       response: layout({}),
       placeholder: 'denied',
     }),
@@ -69,7 +80,7 @@ export const voltage = protocol({
       doc: 'Returns whether a domain is on.',
       effect: 'query',
       resource: 'domain_id',
-      command: layout({ domain_id: uint32 }),
+      command: layout({ domain_id: resourceId }),
       response: layout({ config: uint32 }),
       view: { field: 'config', mask: 0xffff_ffff, on: VOLTAGE_ON, off: VOLTAGE_OFF },
       placeholder: { answer: { config: VOLTAGE_OFF } },
@@ -81,13 +92,13 @@ export const voltage = protocol({
       resource: 'domain_id',
       exclusive: true,
       async: { field: 'flags', mask: 0x1 },
-      command: layout({ domain_id: uint32, flags: reserved, level: int32 }),
+      command: layout({ domain_id: resourceId, flags: reserved, level: int32 }),
       response: layout({}),
       changes: [
         {
           since: v2,
-          command: layout({ domain_id: uint32, flags: bits({ async: [0, 1] }), level: int32 }),
-          delayed: layout({ domain_id: uint32, level: int32 }),
+          command: layout({ domain_id: resourceId, flags: bits({ async: [0, 1] }), level: int32 }),
+          delayed: layout({ domain_id: resourceId, level: int32 }),
         },
       ],
       placeholder: 'denied',
@@ -97,7 +108,7 @@ export const voltage = protocol({
       doc: 'Returns the level of a domain in µV.',
       effect: 'query',
       resource: 'domain_id',
-      command: layout({ domain_id: uint32 }),
+      command: layout({ domain_id: resourceId }),
       response: layout({ level: int32 }),
       placeholder: { answer: {} },
     }),

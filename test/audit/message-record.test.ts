@@ -9,7 +9,7 @@ const names: RecordNames = {
     slot === 1 && generation === 4 ? { domain: 'guest-a', domid: 3 } : undefined,
   protocol: protocol => (protocol === 0x14 ? 'clock' : undefined),
   message: (protocol, message) => (protocol === 0x14 && message === 5 ? 'CLOCK_RATE_SET' : undefined),
-  resource: (protocol, resource) => (protocol === 0x14 && resource === 7 ? 'avb' : undefined),
+  resource: ({ protocol, resource }) => (protocol === 0x14 && resource === 7 ? 'avb' : undefined),
   status: status => (status === -3 ? 'DENIED' : undefined),
   rule: rule => (rule === 2 ? { rule: 'not granted', node: '/soc/avb' } : undefined),
   arguments: (_protocol, message, low, high) => (message === 5 ? { rate: high * 2 ** 32 + low } : undefined),

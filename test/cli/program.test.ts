@@ -286,8 +286,8 @@ describe('what is shown', () => {
 
   test('list', async () => {
     expect((await ask('list')).stdout).toBe(
-      'Name                                ID Agent State    Link           Up  Devices   Messages   Denied   Errors\n' +
-        'guest-a                              7     2 running  trap-socket    no        1         12        2        1\n',
+      'Name                                ID Agent State    Link           Discovery Up  Devices   Messages   Denied   Errors\n' +
+        'guest-a                              7     2 running  trap-socket    identity  no        1         12        2        1\n',
     )
     expect((await ask('list', '7')).stdout).toBe((await ask('list', 'guest-a')).stdout)
     expect((await ask('list', 'nobody')).code).toBe(1)

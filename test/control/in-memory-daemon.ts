@@ -236,6 +236,7 @@ const domainView = (spec: DomainSpec, agentId: number): DomainView => ({
   agentId,
   channel: agentId - 1,
   link: spec.link,
+  discovery: spec.discovery === 'dense' ? 'dense' : 'identity',
   connected: false,
   ...(spec.dtbPath === undefined ? {} : { dtbPath: spec.dtbPath }),
   dtbHash: createHash('sha256').update(spec.dtb).digest('hex'),

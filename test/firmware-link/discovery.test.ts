@@ -119,11 +119,11 @@ describe('the example platform', () => {
   })
 })
 
-test('power capping has a number of resources, pin control none: it has three', async () => {
+test('power capping has a number of resources, pin control three, by namespace', async () => {
   const { protocols } = await find(undefined, five, { channel: 0 }, example(extended))
   expect(protocols.slice(-2)).toEqual([
     { id: 0x18, version: 0x2_0000, resources: 3 },
-    { id: 0x19, version: 0x1_0000, resources: 0 },
+    { id: 0x19, version: 0x1_0000, resources: 11, namespaces: [5, 3, 3] },
   ])
 })
 

@@ -37,7 +37,6 @@ test('the example platform', async () => {
   const { names } = await namesOf()
   expect(Object.fromEntries(names)).toEqual({
     17: ['avb', 'usb0', 'sdhi', 'can-i2c', 'gpu', 'adc', 'can1', 'cpu'],
-    18: [],
     19: ['gpu', 'cpu', 'usb-bus'],
     20: [
       'avb',

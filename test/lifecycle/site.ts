@@ -13,6 +13,7 @@ import type { DeviceTree } from '../../src/dt/fdt.ts'
 import { loadDeviceTree } from '../../src/dt/load.ts'
 import { MediatorError } from '../../src/errors.ts'
 import { discover, type FirmwareRequest } from '../../src/firmware-link/discovery.ts'
+import { resourceLists } from '../../src/firmware-link/resource-lists.ts'
 import { resourceNames } from '../../src/firmware-link/resource-names.ts'
 import { auditNames, type Tenant } from '../../src/lifecycle/audit-names.ts'
 import { AuditTrail } from '../../src/lifecycle/audit-trail.ts'
@@ -221,6 +222,7 @@ export class Site {
     })
     const discovery = await discover(request, management, channels)
     const named = await resourceNames(request, 0, discovery.protocols)
+    const lists = await resourceLists(request, 0, discovery.protocols)
     const roster =
       discovery.channels.length === 0
         ? virtualAgents(discovery.management)
@@ -244,7 +246,7 @@ export class Site {
         holdings: () => made.lifecycle.holdings,
       }),
     )
-    const firmware = new Firmware(discovery, named, request, permissionRecords(audit))
+    const firmware = new Firmware(discovery, named, request, permissionRecords(audit), lists)
     const lifecycle = new Lifecycle({
       host: treeOf(options.host ?? fixture('host.dtb')),
       firmware,

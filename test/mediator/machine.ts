@@ -3,19 +3,25 @@ import { readFileSync } from 'node:fs'
 import { decisions } from '../../src/audit/decision.ts'
 import { createAuditRing } from '../../src/audit/ring-layout.ts'
 import { AuditRingReader } from '../../src/audit/ring-reader.ts'
+import { discover } from '../../src/firmware-link/discovery.ts'
 import { EmbeddedLink } from '../../src/firmware-link/embedded/embedded-link.ts'
 import type { FirmwareHandler, FirmwareLink } from '../../src/firmware-link/firmware-link.ts'
+import { resourceLists } from '../../src/firmware-link/resource-lists.ts'
+import { resourceNames } from '../../src/firmware-link/resource-names.ts'
 import type { FrameHandler, GuestLink } from '../../src/guest-link/guest-link.ts'
 import { ALLOWED, countersOf, createCounters, DENIED, ERRORS, MESSAGES } from '../../src/mediator/counters.ts'
 import { maxGuests } from '../../src/mediator/guest.ts'
 import { Relay } from '../../src/mediator/relay.ts'
 import type { GuestOpening, RelayCommand } from '../../src/mediator/relay-port.ts'
 import { Reactor } from '../../src/native/reactor.ts'
-import { compileGrants, type Grants, protocolIds, type ResourceId } from '../../src/permissions/grants.ts'
+import { compileDense, type PlatformFacts } from '../../src/permissions/dense.ts'
+import { compileGrants, type Grants, type ResourceId } from '../../src/permissions/grants.ts'
+import type { LabelOrder } from '../../src/permissions/numbering.ts'
 import type { PlatformConfig } from '../../src/platform/config.ts'
 import { parsePlatform } from '../../src/platform/load.ts'
 import { Platform } from '../../src/platform/platform.ts'
 import { newestVersion, protocolOf } from '../../src/scmi/protocols.ts'
+import { spaceIds } from '../../src/scmi/space.ts'
 import { type Transfer, TransferPool } from '../../src/transfer.ts'
 
 /** Messages as `protocol << 8 | message`, so that a table reads `0x1404`. */
@@ -183,7 +189,10 @@ const keys = [
   ['sensor', 0x15],
   ['reset', 0x16],
   ['voltage', 0x17],
+  ['powerCapping', 0x18],
 ] as const
+/** Namespaces of pin control, in the order of its selector. */
+const pinKeys = ['pins', 'groups', 'functions'] as const
 
 /** Resources of the host alone in the example: they are in no device. */
 const hostOnly: readonly ResourceId[] = [
@@ -206,7 +215,7 @@ export class Machine {
   readonly platform: Platform
   readonly relay: Relay
   readonly firmware: FirmwareLink
-  readonly counts = new Uint32Array(protocolIds)
+  readonly counts = new Uint32Array(spaceIds)
   readonly versions = new Map<number, number>()
   /** What the platform received since the last `takeTapped`. */
   tapped: Tapped[] = []
@@ -260,6 +269,11 @@ export class Machine {
       this.counts[protocol] = (section.domains ?? section.clocks ?? section.sensors ?? []).length
       this.versions.set(protocol, versions.get(protocol) ?? newestVersion(protocolOf(protocol) as never))
     }
+    if (config.pinControl !== undefined) {
+      this.versions.set(0x19, 0x1_0000)
+      for (const [namespace, key] of pinKeys.entries())
+        this.counts[0x19 | (namespace << 8)] = config.pinControl[key].length
+    }
     if (config.system !== undefined) this.versions.set(0x12, versions.get(0x12) ?? 0x2_0001)
     this.execute({
       type: 'configure',
@@ -281,14 +295,37 @@ export class Machine {
 
   /** Resources of devices, as the platform's file lists them. */
   resources(devices: readonly number[]): ResourceId[] {
-    return devices.flatMap(id =>
-      keys.flatMap(([key, protocol]) =>
-        (this.#config.devices.find(device => device.id === id)?.[key] ?? []).map(each => ({
-          protocol,
-          id: each,
-        })),
-      ),
-    )
+    return devices.flatMap(id => {
+      const device = this.#config.devices.find(each => each.id === id)
+      return [
+        ...keys.flatMap(([key, protocol]) => (device?.[key] ?? []).map(each => ({ protocol, id: each }))),
+        ...pinKeys.flatMap((key, namespace) =>
+          (device?.[key] ?? []).map(each => ({
+            protocol: 0x19,
+            id: each,
+            ...(namespace > 0 && { namespace }),
+          })),
+        ),
+      ]
+    })
+  }
+
+  /** What the main thread would find out about the platform, over the management channel. Awaits nothing but promises. */
+  async facts(): Promise<PlatformFacts> {
+    const request = async (channel: number, frame: Uint8Array): Promise<Uint8Array> =>
+      this.execute({ type: 'request', channel, frame }) as Uint8Array
+    const { protocols } = await discover(request, { channel: 0 }, [])
+    const { counts, versions } = this
+    const known = protocols.map(each => ({ ...each, version: versions.get(each.id) ?? each.version }))
+    const names = await resourceNames(request, 0, known)
+    const lists = await resourceLists(request, 0, known)
+    this.takeTapped()
+    return { counts, versions, names, lists }
+  }
+
+  /** Grants with ids of the guest's own. */
+  dense(facts: PlatformFacts, devices: readonly number[], order?: LabelOrder): Grants {
+    return compileDense(this.resources(devices), facts, order).grants
   }
 
   grants(...devices: number[]): Grants {

@@ -2,9 +2,10 @@
 import { fc, test as property } from '@fast-check/vitest'
 import { describe, expect, test } from 'vitest'
 import { FORWARD, HARMLESS_RELEASE, LOCAL, PLACEHOLDER, verdict } from '../../src/permissions/filter.ts'
-import { compileGrants, protocolIds } from '../../src/permissions/grants.ts'
+import { compileGrants } from '../../src/permissions/grants.ts'
 import { compileRules } from '../../src/permissions/rules.ts'
 import { newestVersion, protocols } from '../../src/scmi/protocols.ts'
+import { spaceIds } from '../../src/scmi/space.ts'
 
 const NOT_SUPPORTED = -1
 const INVALID = -2
@@ -15,8 +16,10 @@ const PROTOCOL_ERROR = -10
 const newest = new Map(protocols.map(p => [p.id, newestVersion(p)]))
 /** System power is held as a whole; voltage is a protocol of the platform that the guest does not hold. */
 const rules = compileRules(newest)
-const counts = new Uint32Array(protocolIds)
+const counts = new Uint32Array(spaceIds)
 for (const protocol of [0x11, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19]) counts[protocol] = 40
+counts[0x119] = 20
+counts[0x219] = 5
 const grants = compileGrants(
   [
     { protocol: 0x11, id: 2 },
@@ -27,7 +30,9 @@ const grants = compileGrants(
     { protocol: 0x15, id: 1 },
     { protocol: 0x16, id: 5 },
     { protocol: 0x18, id: 2 }, // cannot be granted
-    { protocol: 0x19, id: 2 }, // the same
+    { protocol: 0x19, id: 2 },
+    { protocol: 0x19, id: 3, namespace: 1 },
+    { protocol: 0x19, id: 1, namespace: 2 },
   ],
   counts,
   [0x12],
@@ -169,30 +174,38 @@ describe('a second resource of the same protocol', () => {
   ])('%s', (_why, words, expected) => expect(judge(words)).toBe(expected))
 })
 
-describe('what cannot be granted', () => {
-  test.each([0x18, 0x19])('protocol 0x%s is DENIED whole to who names its resources', protocol => {
-    for (let message = 0; message <= 0x20; message++)
-      expect(judge([word((protocol << 8) | message), 2, 0], undefined, true)).toBe(DENIED)
-  })
+test('power capping is DENIED whole to who sees the platform’s ids, whatever it was to have', () => {
+  for (let message = 0; message <= 0x20; message++)
+    expect(judge([word((0x18 << 8) | message), 2, 0], undefined, true)).toBe(DENIED)
+})
 
-  test('even were the protocol held, an id with a selector is nobody’s', () => {
-    const held = compileGrants([], counts, [0x19])
-    const ask = (...words: number[]) =>
-      verdict(
-        rules,
-        counts,
-        held,
-        true,
-        Int32Array.from(words, w => w | 0),
-        words.length * 4,
-      )
-    expect(ask(word(0x1903), 2, 0)).toBe(DENIED)
-    expect(ask(word(0x1907), 2, 1)).toBe(DENIED)
-    expect(ask(word(0x1906), 2, 0, 8, 4, 1, 5, 1)).toBe(DENIED)
-    expect(ask(word(0x1906), 2, 0, 8, 4, 1), 'fewer entries than told').toBe(PROTOCOL_ERROR)
-    expect(ask(word(0x1906), 2, 0, 0, 4, 1), 'more').toBe(PROTOCOL_ERROR)
-    expect(ask(word(0x190a), 2, 2, 1), 'privileged, and names no resource').toBe(NOT_SUPPORTED)
-  })
+/** Pin 2, group 3 and function 1 are the guest's; there are 40 pins, 20 groups, 5 functions. */
+describe('ids with a selector', () => {
+  test.each<[string, number[], number]>([
+    ['its pin', [word(0x1903), 2, 0], FORWARD],
+    ['its group', [word(0x1903), 3, 1], FORWARD],
+    ['its function', [word(0x1903), 1, 2], FORWARD],
+    ['a group with the number of its pin', [word(0x1903), 2, 1], PLACEHOLDER],
+    ['a function with the number of its pin', [word(0x1903), 2, 2], PLACEHOLDER],
+    ['a pin with the number of its group', [word(0x1903), 3, 0], PLACEHOLDER],
+    ['another’s pin, taken', [word(0x1907), 3, 0], DENIED],
+    ['its group, taken', [word(0x1907), 3, 1], FORWARD],
+    ['a function cannot be taken', [word(0x1907), 1, 2], INVALID],
+    ['no pin', [word(0x1903), 40, 0], NOT_FOUND],
+    ['no group', [word(0x1903), 20, 1], NOT_FOUND],
+    ['no function', [word(0x1903), 5, 2], NOT_FOUND],
+    ['no kind', [word(0x1903), 2, 3], INVALID],
+    ['no kind, and no id', [word(0x1903), 99, 3], INVALID],
+    ['selected in bits 17:16', [word(0x1905), 3, 1 << 16], FORWARD],
+    ['the same of another', [word(0x1905), 2, 1 << 16], PLACEHOLDER],
+    ['a function that is given', [word(0x1906), 2, 1, 0x400], FORWARD],
+    ['a function that is not its own', [word(0x1906), 2, 2, 0x400], DENIED],
+    ['no function given', [word(0x1906), 2, 9, 0x400], NOT_FOUND],
+    ['a function that is not meant', [word(0x1906), 2, 9, 0], FORWARD],
+    ['fewer entries than told', [word(0x1906), 2, 0, 8, 4, 1], PROTOCOL_ERROR],
+    ['more', [word(0x1906), 2, 0, 0, 4, 1], PROTOCOL_ERROR],
+    ['privileged, and names no resource', [word(0x190a), 2, 2, 1], NOT_SUPPORTED],
+  ])('%s', (_why, words, expected) => expect(judge(words, undefined, true)).toBe(expected))
 })
 
 test('messages are those of the version in force', () => {
@@ -213,6 +226,7 @@ const owned = new Map([
   [0x15, [1]],
   [0x16, [5]],
 ])
+const selectorWord = (message: number): number => (message === 0x1906 ? 2 : 1)
 const known = protocols.flatMap(p => Object.values(p.messages).map(m => (p.id << 8) | m.id))
 const anyWord = fc.oneof(
   { weight: 3, arbitrary: fc.nat(41) },
@@ -238,11 +252,15 @@ property.prop([frames, fc.boolean()], { seed: 7, numRuns: 50_000 })(
     const protocol = message >>> 8
     expect(type).toBe(0)
     expect(protocol).not.toBe(0x10)
-    expect([0x11, 0x12, 0x13, 0x14, 0x15, 0x16]).toContain(protocol)
+    expect([0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x19]).toContain(protocol)
     expect(message).not.toBe(0x130b)
     const whole =
       (message & 0xff) <= 2 || (message & 0xff) === 0x10 || protocol === 0x12 || message === 0x1503
-    if (!whole) expect(owned.get(protocol)).toContain(payload[secondWord.has(message) ? 1 : 0])
+    if (protocol === 0x19 && !whole) {
+      const selector = (payload[selectorWord(message)] as number) >>> (message === 0x1905 ? 16 : 0)
+      expect(payload[0]).toBe([2, 3, 1][selector & 3])
+      if (message === 0x1906 && ((payload[2] as number) & 0x400) !== 0) expect(payload[1]).toBe(1)
+    } else if (!whole) expect(owned.get(protocol)).toContain(payload[secondWord.has(message) ? 1 : 0])
     if (message === 0x140d) expect(owned.get(protocol)).toContain(payload[1])
     if (!p2a && message === 0x1405) expect((payload[0] as number) & 1).toBe(0)
   },

@@ -2,6 +2,7 @@
 import { fc, test as property } from '@fast-check/vitest'
 import { describe, expect, test } from 'vitest'
 import {
+  bitmapsOf,
   compileGrants,
   noGrants,
   owns,
@@ -53,17 +54,29 @@ describe('compileGrants', () => {
     expect(compileGrants([{ protocol: 0x14, id: 500 }], counts).protocols[0x14]).toBe(0)
   })
 
-  test.each([0x18, 0x19])('nothing of protocol 0x%s is held by who names its resources', protocol => {
+  test('nothing of power capping is held by who sees the platform’s ids; the host and dense guests can', () => {
     const plenty = new Uint32Array(256).fill(40)
+    const wanted = [
+      { protocol: 0x18, id: 3 },
+      { protocol: 0x14, id: 3 },
+    ]
+    const { protocols, owned } = compileGrants(wanted, plenty)
+    expect([protocols[0x18], protocols[0x14]]).toEqual([0, 1])
+    expect(owned[0x18]).toBeUndefined()
+    expect(owns(bitmapsOf(wanted, plenty).owned[0x18], 3)).toBe(true)
+  })
+
+  test('namespaces of a protocol are held apart', () => {
     const { protocols, owned } = compileGrants(
       [
-        { protocol, id: 3 },
-        { protocol: 0x14, id: 3 },
+        { protocol: 0x19, id: 3, namespace: 1 },
+        { protocol: 0x19, id: 9, namespace: 2 },
       ],
-      plenty,
+      new Uint32Array(0x400).fill(8),
     )
-    expect([protocols[protocol], protocols[0x14]]).toEqual([0, 1])
-    expect(owned[protocol]).toBeUndefined()
+    expect(protocols[0x19]).toBe(1)
+    expect([0x019, 0x119, 0x219].map(space => owns(owned[space], 3))).toEqual([false, true, false])
+    expect(owned[0x219], 'beyond the count').toBeUndefined()
   })
 
   test('no grants: nothing is held', () => {

@@ -71,6 +71,7 @@ describe('the order', () => {
   test('a number means the resource without a name of its own, or one that has got a name since', () => {
     expect(numbered([5, 6, 4], ['#6', '#4', '#5']).toFirmware).toEqual([6, 4, 5])
     expect(numbered([4], ['sd', '#4']).toFirmware).toEqual([4, HOLE])
+    expect(numbered([4, 5], ['#5', '#4']).labels, 'which is kept from then on').toEqual(['#5', 'sd'])
     expect(numbered([4], ['#04', '#-4', '#', '#4.0']).toFirmware).toEqual([HOLE, HOLE, HOLE, HOLE, 4])
   })
 
@@ -109,7 +110,8 @@ property.prop([fc.uniqueArray(fc.nat(11), { maxLength: 12 }), someNames, someNam
   (ids, known, order) => {
     const { toFirmware, toGuest, labels } = numbered(ids, order, new Map([[CLOCK, known]]))
     expect(toFirmware.filter(id => id !== HOLE).sort()).toEqual([...ids].sort())
-    expect(labels.slice(0, order.length)).toEqual(order)
+    for (const [guest, id] of toFirmware.entries())
+      expect(labels[guest]).toBe(id === HOLE ? order[guest] : labelOf(new Map([[CLOCK, known]]), CLOCK, id))
     expect(labels).toHaveLength(toFirmware.length)
     for (const [guest, id] of toFirmware.entries()) if (id !== HOLE) expect(toGuest[id]).toBe(guest)
     for (const [id, guest] of toGuest.entries()) if (guest !== HOLE) expect(toFirmware[guest]).toBe(id)

@@ -148,6 +148,7 @@ test('the JSON of one device', () => {
   expect(JSON.parse(JSON.stringify(domain))).toEqual({
     name: 'd',
     agentId: 5,
+    discovery: 'identity',
     devices: [
       {
         node: '/passthrough/can@e6c38000',
@@ -435,6 +436,10 @@ describe('problems', () => {
         "agent-repeated",
         "agent-reserved",
         "conduit-differs",
+        "dense-device-unknown",
+        "dense-id-unknown",
+        "dense-name-unknown",
+        "dense-reference-differs",
         "device-id-differs",
         "device-id-missing",
         "device-id-repeated",
@@ -451,6 +456,7 @@ describe('problems', () => {
         "phandle-in-host",
         "phandle-unknown",
         "pin-states",
+        "pin-unknown",
         "property-malformed",
         "protocol-missing",
         "protocol-not-held",

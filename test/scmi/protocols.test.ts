@@ -79,9 +79,10 @@ describe('each protocol', () => {
       const { response } = get(p.id, 'PROTOCOL_ATTRIBUTES')
       for (const { count } of p.namespaces ?? [])
         expect(Object.values(masksOf(response.fields[count.field]) ?? {})).toContain(count.mask)
-      for (const { resource, selector, otherIn, command } of Object.values(p.messages)) {
+      for (const { resource, selector, other, command } of Object.values(p.messages)) {
         expect(selector === undefined).toBe(resource === undefined)
-        if (otherIn !== undefined) expect(otherIn.namespace).toBeLessThan(p.namespaces?.length ?? 0)
+        if (other !== undefined)
+          expect(command.fields[other]?.namespace).toBeLessThan(p.namespaces?.length ?? 0)
         if (selector === undefined) continue
         const word = command.fields[selector.field]
         expect(Object.values(masksOf(word as never) ?? {})).toContain(selector.mask)
@@ -118,6 +119,27 @@ describe('each message', () => {
       if (message.view !== undefined) expect(Object.keys(form.response.fields)).toContain(message.view.field)
     }
   })
+
+  test.each(named)(
+    '%s: every id that it carries is marked, and is one that the message declares',
+    (_, { message }) => {
+      for (const { form } of forms(message)) {
+        const ids = Object.entries(form.command.fields).filter(([, field]) => field.role === 'resource')
+        expect(ids.map(([name]) => name).sort()).toEqual(
+          [message.resource, message.other].filter(name => name !== undefined).sort(),
+        )
+        const { delayed } = form
+        if (delayed !== undefined) expect(Object.keys(delayed.fields)[0]).toBe(message.resource)
+        for (const layout of [form.command, form.response, ...(delayed === undefined ? [] : [delayed])])
+          for (const [name, field] of Object.entries({ ...layout.fields, ...layout.tail?.entry.fields }))
+            if (
+              /^(clock|domain|sensor|parent|function)_(id|selected)$|^identifier$/.test(name) &&
+              !message.privileged
+            )
+              expect(field.role, name).toBe('resource')
+      }
+    },
+  )
 
   test.each(named)('%s masks only bits that exist where they mean something', (_, { protocol, message }) => {
     const { command, response } = formAt(message, newestVersion(protocol))
