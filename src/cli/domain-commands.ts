@@ -278,10 +278,10 @@ function tell({ out, globals }: Context, outcome: Outcome): number {
     out.line(
       `${outcome.domain}: agent ${outcome.agentId}${outcome.dryRun ? ' (dry run, nothing was done)' : ''}`,
     )
-    for (const { node, protocol, id, namespace, property } of outcome.granted)
-      out.line(`  grant ${kindName(protocol, namespace)} ${id} (${node} ${property})`)
-    for (const { node, protocol, id, namespace, property } of outcome.revoked)
-      out.line(`  revoke ${kindName(protocol, namespace)} ${id} (${node} ${property})`)
+    for (const each of outcome.granted)
+      out.line(`  grant ${kindName(each)} ${each.id} (${each.node} ${each.property})`)
+    for (const each of outcome.revoked)
+      out.line(`  revoke ${kindName(each)} ${each.id} (${each.node} ${each.property})`)
     for (const { agentId, deviceId, allow } of outcome.permissionCommands)
       out.line(
         `  BASE_SET_DEVICE_PERMISSIONS agent_id=${agentId} device_id=${deviceId} flags=${allow ? 1 : 0}`,

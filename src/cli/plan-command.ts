@@ -160,8 +160,7 @@ function printPlan({ domains, problems, shared }: PrintedPlan, out: Output): voi
     if (devices.length === 0) out.line('  no devices')
   }
   if (shared.length > 0) out.line('shared')
-  for (const { protocol, id, namespace, holders } of shared)
-    out.line(`  ${kindName(protocol, namespace)} ${id}: ${holders.join(', ')}`)
+  for (const each of shared) out.line(`  ${kindName(each)} ${each.id}: ${each.holders.join(', ')}`)
   for (const { severity, code, domain, node, text } of problems) {
     const where = [domain, node].filter(each => each !== undefined).join(' ')
     out.warn(`${severity}: ${where === '' ? '' : `${where}: `}${text} (${code})`)
@@ -171,10 +170,11 @@ function printPlan({ domains, problems, shared }: PrintedPlan, out: Output): voi
 function printDevice({ node, hostNode, deviceIds, resources }: PlanDevice, out: Output): void {
   const ids = deviceIds.length === 0 ? 'no SCMI device id' : `SCMI device ${deviceIds.join(', ')}`
   out.line(`  ${node}${hostNode === undefined || hostNode === node ? '' : ` = ${hostNode}`}: ${ids}`)
-  for (const { protocol, id, namespace, property, node: named, from } of resources) {
+  for (const each of resources) {
+    const { id, property, node: named, from } = each
     const notes = [property, named, from === 'host' ? 'host tree' : undefined].filter(
       each => each !== undefined,
     )
-    out.line(`    ${kindName(protocol, namespace)} ${id ?? '?'} (${notes.join(', ')})`)
+    out.line(`    ${kindName(each)} ${id ?? '?'} (${notes.join(', ')})`)
   }
 }

@@ -12,9 +12,17 @@ const long = { flags: '-l, --long', summary: 'All details.' } as const
 /** `clock`, or the number of a protocol without a name here. */
 export const protocolName = (id: number): string => protocolOf(id)?.key ?? `0x${id.toString(16)}`
 
-/** `clock`, or where a protocol numbers several kinds apart, the kind: `pin group`. */
-export const kindName = (protocol: number, namespace = 0): string =>
-  protocolOf(protocol)?.namespaces?.[namespace]?.name ?? protocolName(protocol)
+/** `clock`; where a protocol numbers several kinds apart, the kind: `pin group`, if the id is known. */
+export const kindName = ({
+  protocol,
+  id,
+  namespace = 0,
+}: {
+  readonly protocol: number
+  readonly id: number | null
+  readonly namespace?: number
+}): string =>
+  (id === null ? undefined : protocolOf(protocol)?.namespaces?.[namespace]?.name) ?? protocolName(protocol)
 
 const protocolNames = (ids: readonly number[]): string => ids.map(protocolName).join(',')
 
@@ -178,9 +186,9 @@ const deviceColumns: readonly Column<DeviceView>[] = [
 /** `clock 2, power 1` */
 function resourceCounts(resources: readonly ResourceView[]): string {
   const counts = new Map<string, Set<number | null>>()
-  for (const { protocol, id, namespace } of resources) {
-    const kind = kindName(protocol, namespace)
-    counts.set(kind, (counts.get(kind) ?? new Set()).add(id))
+  for (const each of resources) {
+    const kind = kindName(each)
+    counts.set(kind, (counts.get(kind) ?? new Set()).add(each.id))
   }
   return [...counts].map(([kind, ids]) => `${kind} ${ids.size}`).join(', ')
 }
@@ -208,7 +216,7 @@ function printResources(devices: readonly DeviceView[], out: Output): void {
     ...deviceColumns
       .slice(0, 3)
       .map(({ of, ...column }) => ({ ...column, of: (row: Row) => of(row.device) })),
-    { title: 'Protocol', width: 12, of: row => kindName(row.resource.protocol, row.resource.namespace) },
+    { title: 'Protocol', width: 12, of: row => kindName(row.resource) },
     { title: 'Id', width: 5, right: true, of: row => row.resource.id ?? undefined },
     ...(rows.some(({ resource }) => resource.guestId !== undefined) ? [guestColumn] : []),
     { title: 'Name', width: 16, of: row => row.resource.name },

@@ -340,13 +340,13 @@ describe('where the resource stands', () => {
 })
 
 test.each([
-  [0x14, 'CLOCK_RATE_SET', 'flags', 0x1, 0x2],
-  [0x15, 'SENSOR_READING_GET', 'flags', 0x1, undefined],
-  [0x16, 'RESET', 'flags', 0x4, undefined],
-  [0x17, 'VOLTAGE_LEVEL_SET', 'flags', 0x1, undefined],
-  [0x18, 'POWERCAP_CAP_SET', 'flags', 0x2, 0x1],
-])('protocol 0x%x %s asks for a delayed response in %s, bits 0x%x', (id, name, field, mask, waived) => {
-  expect(get(id, name).async).toEqual({ field, mask, ...(waived !== undefined && { waived }) })
+  [0x14, 'CLOCK_RATE_SET', 'flags', 0x1, { waived: 0x2 }],
+  [0x15, 'SENSOR_READING_GET', 'flags', 0x1, {}],
+  [0x16, 'RESET', 'flags', 0x4, { only: 0x1 }],
+  [0x17, 'VOLTAGE_LEVEL_SET', 'flags', 0x1, {}],
+  [0x18, 'POWERCAP_CAP_SET', 'flags', 0x2, { waived: 0x1 }],
+])('protocol 0x%x %s asks for a delayed response in %s, bits 0x%x', (id, name, field, mask, more) => {
+  expect(get(id, name).async).toEqual({ field, mask, ...more })
 })
 
 test('no other message asks for a delayed response', () => {
