@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Entry, initramfs } from '../lib/initramfs.ts'
 import { Machine } from '../lib/machine.ts'
 import { run } from '../lib/process.ts'
+import { Qmp } from '../lib/qmp.ts'
 import { programOf } from '../lib/trees.ts'
 import { type TracedFrame, tracedFrames } from './trace.ts'
 
@@ -79,7 +80,8 @@ export class Guest {
     const machine = new Machine(spec.qemu, [
       ...hardware(),
       ...['-kernel', spec.image, '-initrd', at('initramfs'), '-dtb', at('guest.dtb')],
-      ...['-append', `console=ttyAMA0 panic=-1 loglevel=4 ${spec.append ?? ''}`],
+      ...['-append', `console=ttyAMA0 loglevel=4 ${spec.append ?? ''}`],
+      ...['-action', 'reboot=reset', '-qmp', `unix:${at('qmp')},server=on,wait=off`],
       ...['-object', `memory-backend-memfd,id=memory,size=${memory},share=on`],
       ...['-chardev', chardev, '-device', 'vhost-user-scmi-pci,chardev=scmi'],
     ])
@@ -87,8 +89,24 @@ export class Guest {
   }
 
   /** Waits until its shell is there. */
-  async ready(timeoutMs = 120_000): Promise<void> {
-    await this.machine.console.wait(/^GUEST-READY$/m, { timeoutMs })
+  async ready(from = 0, timeoutMs = 120_000): Promise<void> {
+    await this.machine.console.wait(/^GUEST-READY$/m, { from, timeoutMs })
+  }
+
+  /** The guest restarts itself: the same QEMU, a new kernel. */
+  async reboot(): Promise<void> {
+    const from = this.machine.console.text.length
+    this.machine.console.type('reboot -f\n')
+    await this.ready(from)
+  }
+
+  /** Stops the virtual machine and lets it go on, as a VMM does around a snapshot. */
+  async pause(milliseconds: number): Promise<void> {
+    const qmp = await Qmp.connect(join(this.#directory, 'qmp'))
+    await qmp.command('stop')
+    await sleep(milliseconds)
+    await qmp.command('cont')
+    qmp.close()
   }
 
   /** Runs a command in the guest. */

@@ -23,6 +23,8 @@ async function run(steps: Steps): Promise<void> {
     await apart(steps, scene, a, b)
     await told(steps, a, b)
     await decoded(steps, [a, b])
+    await paused(steps, a)
+    await rebooted(steps, b)
     await restarted(steps, scene, a)
     await steps.check('no kernel complained', async () => {
       for (const guest of [a, b])
@@ -150,6 +152,28 @@ async function decoded(steps: Steps, guests: readonly Guest[]): Promise<void> {
         deepEqual(frame?.problems, [], `${guest.name}: ${part} ${bytes}`)
       }
     }
+  })
+}
+
+/** A stopped machine and a reset driver look alike to the daemon, but for where their rings begin again. */
+async function paused(steps: Steps, a: Guest): Promise<void> {
+  await steps.check('a guest that was stopped goes on, and still hears notifications', async () => {
+    await a.write('gpu-level', 'level', 200)
+    await a.pause(500)
+    equal(await a.ask('cat /sys/class/hwmon/*/temp1_input'), '41250')
+    await a.write('gpu-level', 'level', 600)
+    await a.until(dmesg, /scmi-event: perf level 0 600/)
+  })
+}
+
+/** The same QEMU, a new kernel that knows nothing of the one before. */
+async function rebooted(steps: Steps, b: Guest): Promise<void> {
+  await steps.check('a guest that reboots begins anew', async () => {
+    await b.reboot()
+    deepEqual(await b.list(clocks, /^(usb0|sd\d)/), ['sd2', 'sd2h', 'usb0', 'usb0-phy'])
+    equal(await b.ask('cat /sys/class/hwmon/*/in0_input'), '1801')
+    await b.write('sdhi2', 'rate', 75_000_000)
+    equal(await b.read('sdhi2', 'rate'), '75000000')
   })
 }
 
