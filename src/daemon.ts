@@ -37,6 +37,7 @@ import { RelayThread } from './mediator/relay-thread.ts'
 import { FileLock } from './native/file-lock.ts'
 import type { RelayData } from './relay-worker.ts'
 import type { Running } from './running.ts'
+import { buildToolstack, openXen } from './xen-toolstack.ts'
 
 /** Milliseconds between looks into the audit ring. */
 const drainMs = 20
@@ -115,6 +116,9 @@ export async function startDaemon(
     audit.note({ kind: 'stop' })
     audit.close()
   })
+  const say = (level: 'info' | 'warn' | 'error', text: string): void => log[level](text)
+  const xen = config.toolstack.kind === 'xen' ? openXen(config.xen.libraries) : undefined
+  if (xen !== undefined) running.add(() => xen.close())
   const firmware = new Firmware(discovery, named, request, permissionRecords(audit), lists)
   const lifecycle: Lifecycle = new Lifecycle({
     host,
@@ -123,9 +127,10 @@ export async function startDaemon(
     relay,
     audit,
     journal: new Journal(join(where.state, 'domains.json')),
-    log: (level, text) => log[level](text),
+    log: say,
     guests: config.guests,
     tenants,
+    ...(xen === undefined ? {} : { isGone: xen.isGone }),
   })
   audit.append({ kind: 'start', text: `scmid ${version}, pid ${process.pid}` })
   const drain = setInterval(() => audit.tryDrain(), drainMs)
@@ -141,6 +146,14 @@ export async function startDaemon(
   returned = channel => lifecycle.firmwareReturned(channel)
   await lifecycle.recover()
   await addConfigured(config, lifecycle, log)
+  const toolstack =
+    xen === undefined
+      ? undefined
+      : buildToolstack(config.toolstack, xen, where.state, lifecycle, version, say)
+  if (toolstack !== undefined) {
+    running.add(() => toolstack.stop())
+    await toolstack.start()
+  }
 
   const socket = controlSocket(where)
   const daemon = new DaemonViews({
@@ -157,6 +170,7 @@ export async function startDaemon(
       link: facts.kind,
       channels: facts.channels,
     },
+    ...(toolstack === undefined ? {} : { toolstack }),
   })
   const control = new ControlServer(daemon, { socket, log })
   await control.start()

@@ -2,6 +2,7 @@
 import { audit } from './audit-command.ts'
 import { type CommandSpec, synopsis } from './command.ts'
 import { bashCompletion } from './completion.ts'
+import { create } from './create-command.ts'
 import { decode } from './decode-command.ts'
 import { deviceAttach, deviceDetach, domainAdd, domainRemove } from './domain-commands.ts'
 import { generateCommand } from './generate-command.ts'
@@ -9,6 +10,7 @@ import { commandHelp, programHelp } from './help.ts'
 import { lookup, tellUnknown } from './lookup.ts'
 import { planCommand } from './plan-command.ts'
 import { agentList, deviceList, info, list, status } from './show-commands.ts'
+import { gateList, hold, release } from './toolstack-commands.ts'
 
 const help: CommandSpec = {
   name: 'help',
@@ -71,6 +73,10 @@ export const commands: readonly CommandSpec[] = [
   deviceList,
   deviceAttach,
   deviceDetach,
+  gateList,
+  hold,
+  release,
+  create,
   planCommand,
   generateCommand,
   decode,

@@ -83,6 +83,7 @@ const examples: Readonly<Record<string, string>> = {
   'xen.libraries.xenctrl': 'libxenctrl.so.4.20',
   'xen.libraries.xenevtchn': 'libxenevtchn.so.1',
   'xen.libraries.xenforeignmemory': 'libxenforeignmemory.so.1',
+  'toolstack.xenstore': '/run/xenstored/socket',
   'directories.run': '/run/scmid',
   'directories.state': '/var/lib/scmid',
   'directories.log': '/var/log/scmid',

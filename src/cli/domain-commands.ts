@@ -270,7 +270,7 @@ export const deviceDetach: CommandSpec = {
 }
 
 /** Success is silent; a dry run and -v tell what it comes to, and warnings go to stderr. */
-function tell({ out, globals }: Context, outcome: Outcome): number {
+export function tell({ out, globals }: Pick<Context, 'out' | 'globals'>, outcome: Outcome): number {
   for (const { severity, node, text, code } of outcome.problems)
     out.warn(`${severity}: ${node === undefined ? '' : `${node}: `}${text} (${code})`)
   if (out.json) out.data(outcome)

@@ -70,5 +70,25 @@ export const configHelp: Readonly<Record<string, string>> = {
   'domains[].xen.conduit':
     'Who serves its PSCI. smc: the daemon, after the guest was changed to call by SMC. psci: the daemon, the guest is left as it is. off: nobody, SCMI alone is served. smc where it is left out.',
   'domains[].xen.leaveArmed': 'When the daemon stops, leave its calls to wait for the next one, not to Xen.',
+  toolstack:
+    'Where domains come from by themselves. xen: every domain of the hypervisor is held until it has its rights; docs/xen.md.',
+  'toolstack.kind': 'With none, the operator alone adds domains.',
+  'toolstack.xenstore':
+    "xenstored's socket, or the kernel's device for one in a domain of its own; else the usual socket, or /dev/xen/xenbus.",
+  'toolstack.userdata': 'Where libxl keeps what it knows of domains.',
+  'toolstack.late':
+    'What becomes of a domain that had run before it could be held: deny lets it run without SCMI.',
+  'toolstack.refused': 'What becomes of a domain that cannot be granted what its tree asks for.',
+  'toolstack.configurationMs': 'Milliseconds that a domain is held for its configuration to appear.',
+  'toolstack.conduit':
+    "Who serves the guests' PSCI: smc has their tree changed so that they call by SMC, psci leaves it as it is, off serves SCMI alone.",
+  'toolstack.leaveArmed':
+    "Whether guests' calls wait for the next daemon when this one stops, instead of being Xen's.",
+  'toolstack.domains': 'What holds for single domains, by name.',
+  'toolstack.domains[].name': 'Its name.',
+  'toolstack.domains[].agentId': 'The agent id it shall have; else the first free one.',
+  'toolstack.domains[].conduit': 'As toolstack.conduit.',
+  'toolstack.domains[].leaveArmed': 'As toolstack.leaveArmed.',
+  'toolstack.domains[].smcId': 'Function id of its calls, where not the one that its tree names.',
   'domains[].smcId': "Function id of its calls, where not guests.smcId's.",
 }

@@ -37,6 +37,9 @@ const areas = {
 export const platformFile = 'the path of a platform file'
 export const socketPath = 'the path of a socket'
 
+/** What becomes of a Xen domain that cannot be served as it asks: it runs without rights, or it is destroyed. */
+const Sanction = Type.Enum(['deny', 'destroy'], { default: 'deny' })
+
 /** The file, as it is written. */
 export const ScmidSchema = Type.Object(
   {
@@ -148,6 +151,32 @@ export const ScmidSchema = Type.Object(
         closed,
       ),
       { maxItems: 4096, default: [] },
+    ),
+    toolstack: Type.Object(
+      {
+        kind: Type.Enum(['none', 'xen'], { default: 'none' }),
+        xenstore: Type.Optional(path("the path of xenstored's socket, or of the kernel's device")),
+        userdata: Type.String({ ...path('the path of a directory'), default: '/var/lib/xen' }),
+        late: Sanction,
+        refused: Sanction,
+        configurationMs: Type.Integer({ minimum: 100, maximum: 3_600_000, default: 60_000 }),
+        conduit: Type.Enum(['smc', 'psci', 'off'], { default: 'smc' }),
+        leaveArmed: Type.Boolean({ default: false }),
+        domains: Type.Array(
+          Type.Object(
+            {
+              name: DomainName,
+              agentId: Type.Optional(AgentId),
+              conduit: Type.Optional(Type.Enum(['smc', 'psci', 'off'])),
+              leaveArmed: Type.Optional(Type.Boolean()),
+              smcId: Type.Optional(SmcId),
+            },
+            closed,
+          ),
+          { maxItems: 4096, default: [] },
+        ),
+      },
+      { ...closed, default: {} },
     ),
   },
   closed,

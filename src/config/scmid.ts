@@ -72,6 +72,32 @@ export interface ScmidConfig {
   readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent' }
   readonly directories: DirectoryOverrides
   readonly domains: readonly ConfiguredDomain[]
+  /** Where domains come from, if not from the operator alone. */
+  readonly toolstack: ConfiguredToolstack
+}
+
+/** Xen's domains, followed through xenstore and libxl's files. */
+export interface ConfiguredToolstack {
+  readonly kind: 'none' | 'xen'
+  /** xenstored's socket or the kernel's device; the usual one where it is left out. */
+  readonly xenstore?: string
+  /** Where libxl keeps its userdata. */
+  readonly userdata: string
+  /** What becomes of a domain that ran before it could be held, and of one that is refused what it asks for. */
+  readonly late: 'deny' | 'destroy'
+  readonly refused: 'deny' | 'destroy'
+  /** Milliseconds that a domain is held for its configuration. */
+  readonly configurationMs: number
+  /** Who sees to guests' PSCI calls, and whether their calls outlive the daemon; a domain of the list may differ. */
+  readonly conduit: 'smc' | 'psci' | 'off'
+  readonly leaveArmed: boolean
+  readonly domains: readonly {
+    readonly name: string
+    readonly agentId?: number
+    readonly conduit?: 'smc' | 'psci' | 'off'
+    readonly leaveArmed?: boolean
+    readonly smcId?: number
+  }[]
 }
 
 /**
@@ -89,7 +115,7 @@ export function parseConfig(path: string): ScmidConfig {
     const { message } = file.refusal(identities)
     throw new MediatorError('AGENT_MISMATCH', message, { path })
   }
-  const { host, firmware, guests, xen, audit, log, directories } = file.value
+  const { host, firmware, guests, xen, audit, log, directories, toolstack } = file.value
   return {
     file: resolve(path),
     host: absolute(host),
@@ -100,6 +126,18 @@ export function parseConfig(path: string): ScmidConfig {
     log,
     directories: Object.fromEntries(Object.entries(directories).map(([key, name]) => [key, absolute(name)])),
     domains: file.value.domains.map(domain => resolved(domain, absolute)),
+    toolstack: resolvedToolstack(toolstack, absolute),
+  }
+}
+
+function resolvedToolstack(
+  { xenstore, userdata, ...rest }: WrittenConfig['toolstack'],
+  absolute: (name: string) => string,
+): ConfiguredToolstack {
+  return {
+    ...rest,
+    userdata: absolute(userdata),
+    ...(xenstore === undefined ? {} : { xenstore: absolute(xenstore) }),
   }
 }
 

@@ -46,6 +46,33 @@ test('the smallest configuration takes every default', () => {
     log: { level: 'info' },
     directories: {},
     domains: [],
+    toolstack: {
+      kind: 'none',
+      userdata: '/var/lib/xen',
+      late: 'deny',
+      refused: 'deny',
+      configurationMs: 60_000,
+      conduit: 'smc',
+      leaveArmed: false,
+      domains: [],
+    },
+  })
+})
+
+test('a toolstack arrives as it is written, paths absolute', () => {
+  const text = minimal(
+    'toolstack: { kind: xen, xenstore: run/socket, late: destroy, conduit: psci, domains: [{ name: a, agentId: 3, conduit: smc }] }\n',
+  )
+  expect(parse(text).toolstack).toEqual({
+    kind: 'xen',
+    xenstore: join(folder, 'run/socket'),
+    userdata: '/var/lib/xen',
+    late: 'destroy',
+    refused: 'deny',
+    configurationMs: 60_000,
+    conduit: 'psci',
+    leaveArmed: false,
+    domains: [{ name: 'a', agentId: 3, conduit: 'smc' }],
   })
 })
 

@@ -5,6 +5,7 @@ import { readDeviceTree } from '../../dt/fdt.ts'
 import { maxBlobBytes } from '../../dt/fdt-header.ts'
 import { scmiNodes } from '../../dt/scmi-node.ts'
 import { errorText, MediatorError } from '../../errors.ts'
+import type { AddressRange } from '../../guest-link/guest-link.ts'
 import type { Lifecycle } from '../../lifecycle/lifecycle.ts'
 import type {
   DomainSpec,
@@ -49,7 +50,7 @@ export interface XenToolstackParts {
   readonly lifecycle: Pick<Lifecycle, 'addDomain' | 'removeDomain' | 'renameDomain' | 'domains' | 'tell'>
   readonly holds: Holds
   /** The link that a domain is served by, and the agent id that it shall have. */
-  readonly serving: (domain: { name: string; uuid: string }) => {
+  readonly serving: (domain: { name: string; uuid: string; devices: readonly AddressRange[] }) => {
     readonly link: GuestLinkSpec
     readonly agentId?: number
   }
@@ -57,6 +58,8 @@ export interface XenToolstackParts {
 }
 
 const controlDomain = 0
+/** Stands for the number that a domain will have: the last one that Xen would give. */
+const noDomid = 0x7fef
 
 export class XenToolstack implements ToolstackGate {
   readonly #options: XenToolstackOptions
@@ -157,7 +160,14 @@ export class XenToolstack implements ToolstackGate {
         path: 'device_tree',
       })
     const { lifecycle, serving } = this.#parts
-    return lifecycle.addDomain({ name, ...tree, ...serving({ name, uuid }) }, { dryRun: true })
+    const spec = {
+      name,
+      domid: noDomid,
+      uuid,
+      ...tree,
+      ...serving({ name, uuid, devices: configuration.registers }),
+    }
+    return lifecycle.addDomain(spec, { dryRun: true })
   }
 
   #find(name: string): GatedDomain {
@@ -268,7 +278,7 @@ export class XenToolstack implements ToolstackGate {
       ? readConfiguration(userdata, domid, uuid)
       : await awaitConfiguration(userdata, domid, uuid, { timeoutMs: configurationMs, signal })
     if (signal.aborted && configuration === undefined) return this.#abandoned(domain)
-    const { name = `domain-${domid}`, dtdevs = [], armSci } = configuration ?? {}
+    const { name = `domain-${domid}`, dtdevs = [], registers = [], armSci } = configuration ?? {}
     domain.name = name
     domain.dtdevs = dtdevs
     const tree = this.#treeOf(domain, configuration)
@@ -291,7 +301,7 @@ export class XenToolstack implements ToolstackGate {
     domain.state = 'granting'
     if (!signal.aborted) await Promise.all(this.#departures) // on a reboot its former self has to give back first
     if (signal.aborted) return this.#abandoned(domain)
-    const spec: DomainSpec = { name, domid, uuid, ...tree, ...serving({ name, uuid }) }
+    const spec: DomainSpec = { name, domid, uuid, ...tree, ...serving({ name, uuid, devices: registers }) }
     const outcome = await lifecycle.addDomain(spec, { dryRun: false })
     domain.devices = [...new Set(outcome.granted.map(({ node }) => node))]
     const missing = dtdevs.filter(path => !domain.devices.includes(path))
@@ -469,7 +479,7 @@ interface Tree {
 }
 
 /** A domain that is being destroyed, or has come to its end, will not run again; one that is suspended may. */
-const isThere = ({ dying, shutdown }: DomainInfo): boolean =>
+export const isThere = ({ dying, shutdown }: DomainInfo): boolean =>
   !dying && (shutdown === undefined || shutdown === 'suspend')
 
 /** Whether a guest with this tree has somebody to speak SCMI to. DTB_MALFORMED. */

@@ -16,6 +16,8 @@ export interface DomainConfiguration {
   readonly deviceTree: string | undefined
   /** `dtdev=`: paths of the host tree. */
   readonly dtdevs: readonly string[]
+  /** `iomem=`: registers that are mapped for the guest, at the guest-physical addresses it finds them at. */
+  readonly registers: readonly { readonly start: number; readonly size: number }[]
   /** `arm_sci=` other than none: Xen's own forwarding of SCMI. */
   readonly armSci: string | undefined
 }
@@ -40,8 +42,22 @@ export function parseConfiguration(text: string, path: string): DomainConfigurat
     uuid: string(member(info, 'uuid')),
     deviceTree: string(member(build, 'device_tree')),
     dtdevs: Array.isArray(dtdevs) ? dtdevs.flatMap(each => string(member(each, 'path')) ?? []) : [],
+    registers: registersOf(member(build, 'iomem')),
     armSci: sci === 'none' ? undefined : sci,
   }
+}
+
+const pageBytes = 4096
+
+/** libxl's iomem ranges are frames; `gfn` is where the guest has them, `start` unless it says otherwise. */
+function registersOf(iomem: unknown): DomainConfiguration['registers'] {
+  if (!Array.isArray(iomem)) return []
+  return iomem.flatMap(each => {
+    const [start, count, gfn] = [member(each, 'start'), member(each, 'number'), member(each, 'gfn')]
+    if (!Number.isSafeInteger(start) || !Number.isSafeInteger(count)) return []
+    const frame = Number.isSafeInteger(gfn) ? gfn : start
+    return [{ start: (frame as number) * pageBytes, size: (count as number) * pageBytes }]
+  })
 }
 
 /** The configuration of a domain; undefined while there is no such file. DTB_REFUSED where somebody else could have written it. */

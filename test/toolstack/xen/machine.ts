@@ -1,44 +1,18 @@
-// A machine with Xen for the toolstack's tests: domains of the stand-in for Xen's libraries, a small xenstored, libxl's
-// files in a directory, and the daemon's own lifecycle over them. No test.
-import {
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+// A host with Xen and, over it, the toolstack with the daemon's own lifecycle and platform. No test.
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { onTestFinished, vi } from 'vitest'
 import { readGuestTree } from '../../../src/guest-link/xen-smc/guest-tree.ts'
 import type { GatedDomainView } from '../../../src/lifecycle/views.ts'
-import { XenDomains } from '../../../src/native/xen-domains.ts'
 import { Holds } from '../../../src/toolstack/xen/holds.ts'
 import type { Hypervisor } from '../../../src/toolstack/xen/hypervisor.ts'
 import { XenToolstack, type XenToolstackOptions } from '../../../src/toolstack/xen/toolstack.ts'
-import { userdataPath } from '../../../src/toolstack/xen/userdata.ts'
 import { XenstoreClient } from '../../../src/xenstore/client.ts'
-import { fixture, Site } from '../../lifecycle/site.ts'
-import { XenStandin } from '../../xen-standin/xen-standin.ts'
-import { type SmallStore, smallStore } from '../../xenstore/small-store.ts'
+import { Site } from '../../lifecycle/site.ts'
+import { XenHost } from '../../xen-standin/xen-host.ts'
 
-export interface Configuration {
-  readonly name: string
-  /** A file of the example, copied; or a path. */
-  readonly tree?: string
-  readonly dtdevs?: readonly string[]
-  readonly armSci?: string
-}
-
-export class XenMachine {
-  readonly standin: XenStandin
-  readonly domains: XenDomains
+export class XenMachine extends XenHost {
   readonly hypervisor: Hypervisor
-  readonly store: SmallStore
-  readonly directory: string
-  readonly userdata: string
   readonly log: string[] = []
   site: Site
   toolstack: XenToolstack
@@ -46,15 +20,12 @@ export class XenMachine {
   #options: Partial<XenToolstackOptions>
 
   private constructor(
-    parts: Pick<XenMachine, 'standin' | 'domains' | 'store' | 'directory' | 'site'>,
+    parts: ConstructorParameters<typeof XenHost>[0],
+    site: Site,
     options: Partial<XenToolstackOptions>,
   ) {
-    this.standin = parts.standin
-    this.domains = parts.domains
-    this.store = parts.store
-    this.directory = parts.directory
-    this.site = parts.site
-    this.userdata = join(parts.directory, 'xen')
+    super(parts)
+    this.site = site
     this.#options = options
     const { domains } = parts
     this.hypervisor = {
@@ -70,27 +41,18 @@ export class XenMachine {
     this.#build()
   }
 
-  static async make(options: Partial<XenToolstackOptions> = {}): Promise<XenMachine> {
-    const directory = mkdtempSync(join(tmpdir(), 'xen-machine-'))
-    mkdirSync(join(directory, 'xen'))
-    const standin = XenStandin.build()
-    const domains = XenDomains.open(standin.libraries)
-    standin.create(0)
-    const machine = new XenMachine(
-      { standin, domains, directory, store: await smallStore(), site: await Site.recovered() },
-      options,
-    )
+  static async with(options: Partial<XenToolstackOptions> = {}): Promise<XenMachine> {
+    const machine = new XenMachine(await XenHost.parts(), await Site.recovered(), options)
     onTestFinished(async () => {
       await machine.toolstack.stop()
-      domains.close()
-      rmSync(directory, { recursive: true, force: true })
+      machine.close()
     })
     return machine
   }
 
   /** Made, and following its domains. */
   static async started(options: Partial<XenToolstackOptions> = {}): Promise<XenMachine> {
-    const machine = await XenMachine.make(options)
+    const machine = await XenMachine.with(options)
     await machine.toolstack.start()
     return machine
   }
@@ -128,73 +90,6 @@ export class XenMachine {
     )
   }
 
-  // ---- what xl does ----
-
-  /** Creates a paused domain with its nodes, as far as the hypervisor and the store know. */
-  make(domid: number, name: string, options: { uuid?: number; tree?: Uint8Array } = {}): string {
-    this.standin.create(domid, options)
-    const uuid = this.domains.get(domid)?.uuid ?? ''
-    this.store.remove(`/local/domain/${domid}`)
-    this.store.write(`/local/domain/${domid}/vm`, `/vm/${uuid}`)
-    this.store.write(`/local/domain/${domid}/name`, name)
-    this.store.write(`/libxl/${domid}/type`, 'pvh')
-    return uuid
-  }
-
-  introduce(): void {
-    this.store.announce('@introduceDomain')
-  }
-
-  /** Puts the configuration where libxl does, in the way it does. */
-  configure(domid: number, { name, tree, dtdevs = [], armSci }: Configuration): string {
-    const uuid = this.domains.get(domid)?.uuid ?? ''
-    let path = tree
-    if (tree !== undefined && !tree.includes('/')) {
-      path = join(this.directory, tree)
-      copyFileSync(fixture(tree), path)
-    }
-    const json = {
-      c_info: { type: 'pvh', name, uuid },
-      b_info: {
-        max_vcpus: 1,
-        ...(path === undefined ? {} : { device_tree: path }),
-        arch_arm: armSci === undefined ? {} : { arm_sci: { type: armSci } },
-      },
-      dtdevs: dtdevs.map(each => ({ path: each })),
-    }
-    const file = userdataPath(this.userdata, domid, uuid)
-    writeFileSync(`${file}.n`, `${JSON.stringify(json, null, 4)}\0`, { mode: 0o600 })
-    renameSync(`${file}.n`, file)
-    return path ?? ''
-  }
-
-  /** `xl create` up to where it lets the domain run. */
-  create(domid: number, configuration: Configuration, options: { uuid?: number } = {}): void {
-    this.make(domid, configuration.name, options)
-    this.introduce()
-    this.configure(domid, configuration)
-  }
-
-  /** `xl unpause`, or the end of `xl create`. */
-  letRun(domid: number): void {
-    this.standin.unpause(domid)
-  }
-
-  /** The domain ends by itself; its toolstack has not destroyed it yet. */
-  shutDown(domid: number, reason: 'poweroff' | 'reboot' | 'crash' | 'suspend'): void {
-    this.domains.shutdown(domid, reason)
-    this.store.announce('@releaseDomain')
-  }
-
-  /** `xl destroy`. */
-  destroy(domid: number): void {
-    const uuid = this.domains.get(domid)?.uuid ?? ''
-    this.standin.destroy(domid)
-    for (const path of [`/local/domain/${domid}`, `/libxl/${domid}`, `/vm/${uuid}`]) this.store.remove(path)
-    rmSync(userdataPath(this.userdata, domid, uuid), { force: true })
-    this.store.announce('@releaseDomain')
-  }
-
   // ---- what there is to see ----
 
   view(domid: number): GatedDomainView | undefined {
@@ -228,21 +123,10 @@ export class XenMachine {
     )
   }
 
-  /** How often a domain is paused, the toolstack's own pause included. */
-  pauses(domid: number): number {
-    return this.standin.look(domid).pauses
-  }
-
   async unheld(domid: number): Promise<void> {
     await vi.waitFor(() => {
       if (this.view(domid)?.held !== false) throw new Error(`domain ${domid} is held`)
     })
-  }
-
-  /** Value and permissions of a node. */
-  node(path: string): string | undefined {
-    const node = this.store.nodes.get(path)
-    return node === undefined ? undefined : `${node.value} ${node.permissions}`
   }
 
   file(name: string): string {

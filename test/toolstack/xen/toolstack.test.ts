@@ -65,7 +65,7 @@ describe.skipIf(!hasCompiler)('the gate', () => {
     ['deny', 'late'],
     ['destroy', 'late'],
   ] as const)('%s: a domain that had run before it could be held', async (late, why) => {
-    const machine = await XenMachine.make({ late })
+    const machine = await XenMachine.with({ late })
     machine.create(7, a)
     machine.letRun(7)
     await machine.toolstack.start()
