@@ -36,6 +36,7 @@ import {
   UNCHANGED,
 } from './psci.ts'
 import { VcpuPower } from './vcpu-power.ts'
+import { untoldVulnerabilities } from './vulnerabilities.ts'
 import { WaitingVcpus } from './waiting-vcpus.ts'
 
 /** What one domain's link is configured with. */
@@ -62,6 +63,8 @@ export interface XenSmcOptions {
   readonly callsPerSecond?: number
   /** When the daemon stops, leave its calls to wait for the next one instead of to Xen. */
   readonly leaveArmed?: boolean
+  /** Where the kernel tells what the CPUs are vulnerable to, if not where Linux has it. */
+  readonly vulnerabilities?: string
   readonly maxMessageBytes?: number
   /** The guest's slot, for its transfers. */
   readonly guest: number
@@ -185,6 +188,7 @@ export class XenSmcLink implements GuestLink, Source {
     this.#release = parts.reactor.timer({ expired: () => this.#letGo() })
     this.#watch.set(watchMs)
     parts.reactor.add(this.#monitor.channel.fd, EPOLLIN, this)
+    if (options.conduit === 'smc') this.#warnOfVulnerabilities()
     const how = this.#monitor.recovered ? 'taken over from a former run' : 'monitored'
     this.#log.say('info', `${how}: ${info.vcpus} vCPUs, page 0x${options.shmem.start.toString(16)}`)
   }
@@ -331,6 +335,15 @@ export class XenSmcLink implements GuestLink, Source {
     this.#page = ForeignPage.mapped(this.#xen, this.#domid, gfn)
     new Uint8Array(this.#page.buffer).fill(0)
     return gfn
+  }
+
+  #warnOfVulnerabilities(): void {
+    const names = untoldVulnerabilities(this.#options.vulnerabilities)
+    if (names.length > 0)
+      this.#log.say(
+        'warn',
+        `is not told of Xen's workarounds, and the CPUs have ${names.join(', ')} (docs/xen.md)`,
+      )
   }
 
   #called(vcpu: number): void {

@@ -7,6 +7,7 @@ import { defaultShmemAddress } from '../../../src/dt/scmi-fragment.ts'
 import { Bucket } from '../../../src/guest-link/xen-smc/bucket.ts'
 import { MonitorJournal } from '../../../src/guest-link/xen-smc/journal.ts'
 import { placeOf } from '../../../src/guest-link/xen-smc/page-place.ts'
+import { untoldVulnerabilities } from '../../../src/guest-link/xen-smc/vulnerabilities.ts'
 import { WaitingVcpus } from '../../../src/guest-link/xen-smc/waiting-vcpus.ts'
 
 describe('where a shared page may lie', () => {
@@ -74,6 +75,19 @@ test('vCPUs wait in their order', () => {
   waiting.add(4)
   waiting.clear()
   expect(waiting.take()).toBe(-1)
+})
+
+test('vulnerabilities that a guest is not told of are those that the machine has', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'vulnerabilities-'))
+  const say = (name: string, text: string) => writeFileSync(join(directory, name), `${text}\n`)
+  say('meltdown', 'Vulnerable')
+  say('spectre_v2', 'Mitigation: CSV2, BHB')
+  say('spec_store_bypass', 'Not affected')
+  expect(untoldVulnerabilities(directory)).toEqual(['spectre_v2'])
+  say('spec_store_bypass', 'Vulnerable')
+  expect(untoldVulnerabilities(directory)).toEqual(['spectre_v2', 'spec_store_bypass'])
+  rmSync(directory, { recursive: true })
+  expect(untoldVulnerabilities(directory)).toEqual([])
 })
 
 describe('the journal of a monitor', () => {

@@ -1,5 +1,5 @@
 // The link to a Xen domain, over a stand-in for Xen's libraries: real calls, a real ring, guests in threads of their own.
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
@@ -266,6 +266,14 @@ describe.skipIf(!hasCompiler)('a domain whose SMCs are monitored', () => {
       expect(link.counters).toMatchObject({ commands: 1, unknownCalls: 1 })
       expect(await during(standin.smc(1, 0, 0x84000009))).toBeUndefined()
       expect(standin.look(1).shutdown).toBe(1)
+    })
+
+    test('is warned of where the CPUs have vulnerabilities that the guest is not told of', () => {
+      standin.create(1, { tree: guestTree })
+      const vulnerabilities = mkdtempSync(join(tmpdir(), 'vulnerabilities-'))
+      writeFileSync(join(vulnerabilities, 'spectre_v2'), 'Mitigation: CSV2, BHB\n')
+      serve(1, new EchoHandler(), { conduit: 'smc', vulnerabilities })
+      expect(log[0]).toMatch(/^warn domain 1: is not told of Xen's workarounds, and the CPUs have spectre_v2/)
     })
 
     test('serves PSCI while the firmware is slow', async () => {
