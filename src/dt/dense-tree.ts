@@ -50,6 +50,7 @@ export function denseTree(tree: DeviceTree): DenseTree | undefined {
 function namesOf(protocols: ReadonlyMap<number, DeviceNode>): ReadonlyMap<Space, readonly string[]> {
   const names = new Map<Space, readonly string[]>()
   for (const [protocol, node] of protocols) {
+    if (protocol > 0xff) continue // no header has room for it
     for (const [namespace, property] of namesProperties.entries()) {
       const list = stringList(node, property)
       if (list === undefined) continue

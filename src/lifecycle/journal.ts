@@ -50,7 +50,11 @@ export const JournalFile = Type.Object({
       link,
       discovery: Type.Optional(Type.Enum([...discoveries])),
       /** What the ids of a guest with ids of its own stand for, in their order, by space. */
-      labels: Type.Optional(Type.Record(Type.String({ pattern: '^[0-9]+$' }), Type.Array(Type.String()))),
+      labels: Type.Optional(
+        Type.Record(Type.String({ pattern: '^[0-9]{1,4}$' }), Type.Array(Type.String()), {
+          additionalProperties: false,
+        }),
+      ),
       /** Devices of the partial tree that were detached, by their paths in it. */
       detached: Type.Array(Type.String()),
       /** Host devices that were attached, by their paths in the host tree. */

@@ -64,6 +64,7 @@ export function compileDense(
   const toPlatform = new Array<Int32Array | undefined>(spaceIds).fill(undefined)
   const toGuest = new Array<Int32Array | undefined>(spaceIds).fill(undefined)
   for (const [space, numbered] of numbering) {
+    if (space >= spaceIds) continue
     toPlatform[space] = numbered.toFirmware
     toGuest[space] = numbered.toGuest
   }

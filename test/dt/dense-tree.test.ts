@@ -35,6 +35,7 @@ test('names by protocol and namespace, in order, empty ones too', () => {
     tree('dense', {
       'protocol@14': protocol(0x14, { 'scmi-mediator,names': ['avb', '', '#7'] }),
       'protocol@11': protocol(0x11),
+      'protocol@100': protocol(0x100, { 'scmi-mediator,names': ['no protocol'] }),
       'protocol@19': protocol(0x19, {
         'scmi-mediator,names': ['p0'],
         'scmi-mediator,group-names': ['g0', 'g1'],
