@@ -278,7 +278,8 @@ export class XenSmcLink implements GuestLink, Source {
     this.#monitor.channel.notify()
     this.#reactor.remove(this.#monitor.channel.fd)
     const result = this.#monitor.close()
-    if (result < 0) this.#log.say('warn', `the monitor was not taken down: ${errnoName(result)}`)
+    if (!this.#lives()) this.#monitor.forget()
+    else if (result < 0) this.#log.say('warn', `the monitor was not taken down: ${errnoName(result)}`)
     this.#end('closed')
   }
 
@@ -518,12 +519,16 @@ export class XenSmcLink implements GuestLink, Source {
 
   /** A domain can die without a word. */
   #lookAfter(): void {
-    const result = this.#xen.domainInfo(this.#domid)
-    if (result >= 0) {
-      const { domid, dying } = readDomainInfo(this.#xen)
-      if (result === 0 || domid !== this.#domid || dying) return this.#gone('it was destroyed')
-    }
+    if (!this.#lives()) return this.#gone('it was destroyed')
     this.#watch.set(watchMs)
+  }
+
+  /** Whether the domain is there and not being destroyed; true when Xen does not say. */
+  #lives(): boolean {
+    const result = this.#xen.domainInfo(this.#domid)
+    if (result < 0) return true
+    const { domid, dying } = readDomainInfo(this.#xen)
+    return result > 0 && domid === this.#domid && !dying
   }
 
   /** The domain is dead: nothing more is asked of it, and its memory is let go so that Xen can free it. */

@@ -194,6 +194,21 @@ describe.skipIf(!hasCompiler)('a domain whose SMCs are monitored', () => {
     expect(readdirSync(journal)).toEqual([])
   })
 
+  test('notices a domain that dies in silence, and forgets it', async () => {
+    standin.create(1)
+    const link = serve(1, new EchoHandler())
+    standin.destroy(1)
+    const start = Date.now()
+    while (link.occupied && Date.now() - start < 10_000) reactor.step(100)
+    expect(link.occupied).toBe(false)
+    expect(readdirSync(journal)).toEqual([])
+    standin.create(1)
+    const other = serve(1, new EchoHandler())
+    standin.destroy(1)
+    other.close()
+    expect(readdirSync(journal)).toEqual([])
+  })
+
   test('serves several domains at once', async () => {
     const domids = [1, 2, 3]
     for (const domid of domids) standin.create(domid)
