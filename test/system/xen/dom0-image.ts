@@ -116,7 +116,7 @@ function dom0Tree(): Promise<string> {
     packages: [
       ...['xen-hypervisor-4.20-arm64', 'xen-utils-4.20', 'xen-utils-common', 'xenstore-utils'],
       ...['linux-image-arm64', 'nodejs', 'busybox-static', 'bash', 'coreutils', 'grep', 'sed', 'gawk'],
-      ...['kmod', 'mount', 'util-linux', 'procps', 'iproute2'],
+      ...['kmod', 'mount', 'util-linux', 'procps', 'iproute2', 'curl'],
     ],
   })
 }

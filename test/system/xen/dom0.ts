@@ -35,7 +35,7 @@ export class Dom0 {
    */
   static async boot(qemu: string, image: Dom0Image, product: string, directory: string): Promise<Dom0> {
     const share = join(directory, 'share')
-    mkdirSync(join(share, 'out'), { recursive: true })
+    for (const name of ['out', 'consoles']) mkdirSync(join(share, name), { recursive: true })
     const control = join(directory, 'control')
     const machine = new Machine(qemu, machineArguments(image, product, share, control))
     while (!existsSync(control)) {

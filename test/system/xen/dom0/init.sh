@@ -17,7 +17,7 @@ ip link set lo up
 bin=$(echo /usr/lib/xen-4.*/bin)
 $bin/xenstored --pid-file=/run/xenstored.pid
 $bin/xen-init-dom0
-$bin/xenconsoled --pid-file=/run/xenconsoled.pid --log=all
+$bin/xenconsoled --pid-file=/run/xenconsoled.pid --log=guest --log-dir=/share/consoles
 exec 3<>/dev/$(ls /sys/class/virtio-ports | head -1)
 echo "ready 0" >&3
 while read -r id command <&3; do
