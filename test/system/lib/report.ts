@@ -13,6 +13,8 @@ export interface Steps {
   check(name: string, work: () => Promise<void> | void): Promise<void>
   /** One thing that cannot be shown here, and why. */
   skip(name: string, why: string): void
+  /** Something measured, with its unit. */
+  figure(name: string, value: string): void
 }
 
 /** A system test: a name for the command line, and what it does. */
@@ -50,6 +52,10 @@ export class Report implements Steps {
   skip(name: string, why: string): void {
     this.skipped++
     console.log(`skipped  ${name}: ${why}`)
+  }
+
+  figure(name: string, value: string): void {
+    console.log(`figure   ${name}: ${value}`)
   }
 
   /** Runs one test to its end, whatever becomes of it. */

@@ -15,7 +15,10 @@ interface Figures {
 }
 
 function figures(text: string, what: string): Figures[] {
-  const line = new RegExp(`^${what} calls=(\\d+) bad=(\\d+) average_us=(\\d+) least_us=(\\d+) most_us=(\\d+)$`, 'gm')
+  const line = new RegExp(
+    `^${what} calls=(\\d+) bad=(\\d+) average_us=(\\d+) least_us=(\\d+) most_us=(\\d+)$`,
+    'gm',
+  )
   return [...text.matchAll(line)].map(found => {
     const [calls = 0, bad = 0, averageUs = 0, leastUs = 0, mostUs = 0] = found.slice(1).map(Number)
     return { calls, bad, averageUs, leastUs, mostUs }
@@ -34,7 +37,10 @@ export async function manyCalls(scenario: Scenario): Promise<void> {
       expect([found?.calls, found?.bad], [1000, 0])
       if (found === undefined) continue
       const { averageUs, leastUs, mostUs } = found
-      steps.figure(`round trip seen by ${vcpu}`, `${averageUs} µs on average, ${leastUs} at least, ${mostUs} at most`)
+      steps.figure(
+        `round trip seen by ${vcpu}`,
+        `${averageUs} µs on average, ${leastUs} at least, ${mostUs} at most`,
+      )
     }
     await nobodyLeft(scenario)
   })
@@ -67,24 +73,27 @@ export async function sameId(scenario: Scenario): Promise<void> {
 export async function killedDaemon(scenario: Scenario): Promise<void> {
   const { steps, daemon } = scenario
   const guest = await bareGuestWith(scenario, 'steady', 'adc', { mode: 'steady', count: 100 })
-  await steps.check('kill -9 of the daemon under load: one slow call, no error, the same grants', async () => {
-    await guest.create()
-    await lines(guest, 2)
-    const before = await grants(scenario)
-    const told = figures(guest.console, 'steady').length
-    await daemon.kill()
-    await sleep(1000)
-    await daemon.start()
-    await lines(guest, told + 3)
-    expect(await grants(scenario), before)
-    const all = figures(guest.console, 'steady')
-    expect(all.filter(({ bad }) => bad > 0).length, 0)
-    const slow = all.filter(({ mostUs }) => mostUs > 1_000_000)
-    expect(slow.length, 1)
-    steps.figure('the slow call', `${((slow[0]?.mostUs ?? 0) / 1e6).toFixed(1)} s`)
-    await guest.destroy()
-    await nobodyLeft(scenario)
-  })
+  await steps.check(
+    'kill -9 of the daemon under load: one slow call, no error, the same grants',
+    async () => {
+      await guest.create()
+      await lines(guest, 2)
+      const before = await grants(scenario)
+      const told = figures(guest.console, 'steady').length
+      await daemon.kill()
+      await sleep(1000)
+      await daemon.start()
+      await lines(guest, told + 3)
+      expect(await grants(scenario), before)
+      const all = figures(guest.console, 'steady')
+      expect(all.filter(({ bad }) => bad > 0).length, 0)
+      const slow = all.filter(({ mostUs }) => mostUs > 1_000_000)
+      expect(slow.length, 1)
+      steps.figure('the slow call', `${((slow[0]?.mostUs ?? 0) / 1e6).toFixed(1)} s`)
+      await guest.destroy()
+      await nobodyLeft(scenario)
+    },
+  )
 }
 
 /** A guest that does all it can to disturb; another one's calls beside it. */
@@ -92,24 +101,28 @@ export async function hostileGuest(scenario: Scenario): Promise<void> {
   const { steps } = scenario
   const victim = await bareGuestWith(scenario, 'victim', 'adc', { mode: 'steady', count: 100 })
   const hostile = await bareGuestWith(scenario, 'hostile', 'canfd', { mode: 'hostile', count: 10_000 })
-  await steps.check(`a hostile guest beside it makes another's calls at most ${factor} times slower`, async () => {
-    await victim.create()
-    await lines(victim, 3)
-    const calm = figures(victim.console, 'steady').slice(1)
-    const from = victim.console.length
-    await hostile.create()
-    await hostile.wait(/^flood /m, { timeoutMs: 600_000 })
-    const beside = figures(victim.console.slice(from), 'steady')
-    for (const part of ['rewrote', 'rang', 'called']) await hostile.wait(new RegExp(`^hostile ${part}`, 'm'))
-    expect([...calm, ...beside].filter(({ bad }) => bad > 0).length, 0)
-    const [alone, attacked] = [median(calm), median(beside)]
-    steps.figure("the other's calls", `${alone} µs alone, ${attacked} µs beside it (medians of averages)`)
-    if (!(attacked <= alone * factor)) throw new Error(`${attacked / alone} times slower`)
-    const denied = (await auditRecords(scenario)).filter(({ domain }) => domain === 'victim')
-    expect(denied.filter(({ decision }) => decision === 'denied').length, 0)
-    for (const guest of [victim, hostile]) await guest.destroy().catch(() => {})
-    await nobodyLeft(scenario)
-  })
+  await steps.check(
+    `a hostile guest beside it makes another's calls at most ${factor} times slower`,
+    async () => {
+      await victim.create()
+      await lines(victim, 3)
+      const calm = figures(victim.console, 'steady').slice(1)
+      const from = victim.console.length
+      await hostile.create()
+      await hostile.wait(/^flood /m, { timeoutMs: 600_000 })
+      const beside = figures(victim.console.slice(from), 'steady')
+      for (const part of ['rewrote', 'rang', 'called'])
+        await hostile.wait(new RegExp(`^hostile ${part}`, 'm'))
+      expect([...calm, ...beside].filter(({ bad }) => bad > 0).length, 0)
+      const [alone, attacked] = [median(calm), median(beside)]
+      steps.figure("the other's calls", `${alone} µs alone, ${attacked} µs beside it (medians of averages)`)
+      if (!(attacked <= alone * factor)) throw new Error(`${attacked / alone} times slower`)
+      const denied = (await auditRecords(scenario)).filter(({ domain }) => domain === 'victim')
+      expect(denied.filter(({ decision }) => decision === 'denied').length, 0)
+      for (const guest of [victim, hostile]) await guest.destroy().catch(() => {})
+      await nobodyLeft(scenario)
+    },
+  )
 }
 
 /** How much slower calls may be while another guest floods: both share the processors, and the daemon's one thread. */

@@ -4,15 +4,16 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Dom0 } from './dom0.ts'
 
-const home = '/opt/scmi-mediator'
+/** Where the package has its examples. */
+const example = '/opt/usr/share/doc/scmi-mediator/example'
 const socket = '/run/scmid/scmid.sock'
 
 /** What the example machine has, served by the virtual SCP within the daemon to the domains that xl creates. */
 const configuration = `
-host: ${home}/fixtures/example/host.dtb
+host: ${example}/host.dtb
 firmware:
   link: embedded
-  platform: ${home}/fixtures/example/platform.yaml
+  platform: /etc/scmid/platform.yaml
   management: { channel: 0, agentId: 1 }
   agents:
     - { channel: 1, agentId: 2 }
@@ -42,13 +43,14 @@ export class Daemon {
   /** Starts it and waits until it serves. */
   async start(timeoutMs = 300_000): Promise<void> {
     const from = this.log.length
-    const command = `exec node ${home}/dist/main.js --config /share/scmid.yaml`
+    const command = `exec scmid --config /share/scmid.yaml`
     const started = await this.#dom0.ask(`(${command}) >>/share/scmid.log 2>&1 </dev/null & echo $!`)
     this.#pid = Number(started)
     const until = Date.now() + timeoutMs
     while (!this.log.slice(from).includes('"msg":"serving"')) {
       const { status } = await this.#dom0.run(`kill -0 ${this.#pid}`)
-      if (status !== 0 || Date.now() > until) throw new Error(`scmid does not serve:\n${this.log.slice(from)}`)
+      if (status !== 0 || Date.now() > until)
+        throw new Error(`scmid does not serve:\n${this.log.slice(from)}`)
       await sleep(200)
     }
   }
@@ -71,7 +73,7 @@ export class Daemon {
 
   /** An operator's command. */
   scmictl(command: string): Promise<string> {
-    return this.#dom0.ask(`node ${home}/dist/cli/main.js ${command}`, 300_000)
+    return this.#dom0.ask(`scmictl ${command}`, 300_000)
   }
 
   /** Resident memory, in MB. */

@@ -66,7 +66,9 @@ export class Guest {
       const found = pattern.exec(text.slice(from))
       if (found !== null) return found
       if (Date.now() > until)
-        throw new Error(`${this.name}: no ${pattern} in ${timeoutMs / 1000} s; its end:\n${text.slice(-2000)}`)
+        throw new Error(
+          `${this.name}: no ${pattern} in ${timeoutMs / 1000} s; its end:\n${text.slice(-2000)}`,
+        )
       await sleep(100)
     }
   }

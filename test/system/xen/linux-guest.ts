@@ -8,8 +8,8 @@ import { kernelModules } from './kernel-modules.ts'
 /** Debian's drivers of the devices in guests/linux/*.dts. */
 const modules = ['fixed', 'leds-regulator']
 
-/** Its first filesystem. */
-export async function linuxGuest(image: Dom0Image): Promise<Uint8Array> {
+/** Its first filesystem, with Debian's drivers. */
+export async function linuxInitramfs(image: Dom0Image): Promise<Uint8Array> {
   const loaded = await kernelModules(modulesOf(image.tree, image.kernel), modules)
   const entries = new Map<string, Entry>()
   for (const name of ['dev', 'proc', 'sys']) entries.set(name, 'folder')

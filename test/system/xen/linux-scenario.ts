@@ -1,7 +1,7 @@
 // Two stock Linux guests at once: one with a generated tree, one whose tree reaches for what the other has.
 import { isDeepStrictEqual } from 'node:util'
-import { auditRecords, grants, linuxGuest, type Scenario } from './scenario.ts'
 import { expect } from './expect.ts'
+import { auditRecords, grants, linuxGuest, type Scenario } from './scenario.ts'
 
 export async function linuxGuests(scenario: Scenario): Promise<void> {
   const { steps } = scenario
@@ -24,11 +24,22 @@ export async function linuxGuests(scenario: Scenario): Promise<void> {
       if (!bound.includes(`${driver}/scmi_dev`)) throw new Error(`${driver} is not bound: ${bound}`)
   })
   await steps.check('Linux: clk_summary shows the clocks of its devices and no others', async () => {
-    expect(Object.keys(clocks(await own.ask('cat /sys/kernel/debug/clk/clk_summary'))), ['avb', 'gpu', 'sd0', 'sd0h'])
-    expect(Object.keys(clocks(await foreign.ask('cat /sys/kernel/debug/clk/clk_summary'))), ['usb0', 'usb0-phy'])
+    expect(Object.keys(clocks(await own.ask('cat /sys/kernel/debug/clk/clk_summary'))), [
+      'avb',
+      'gpu',
+      'sd0',
+      'sd0h',
+    ])
+    expect(Object.keys(clocks(await foreign.ask('cat /sys/kernel/debug/clk/clk_summary'))), [
+      'usb0',
+      'usb0-phy',
+    ])
   })
   await steps.check('Linux: a driver enables and disables its clock, and no other', async () => {
-    for (const [brightness, count] of [['1', 1], ['0', 0]] as const) {
+    for (const [brightness, count] of [
+      ['1', 1],
+      ['0', 0],
+    ] as const) {
       await own.ask(`echo ${brightness} >/sys/class/leds/avb/brightness`)
       const summary = clocks(await own.ask('cat /sys/kernel/debug/clk/clk_summary'))
       expect(summary, { avb: count, gpu: 0, sd0: 0, sd0h: 0 })
@@ -38,11 +49,14 @@ export async function linuxGuests(scenario: Scenario): Promise<void> {
     for (const online of [0, 1]) await own.ask(`echo ${online} >/sys/devices/system/cpu/cpu1/online`)
     expect((await own.ask('nproc')).trim(), '2')
   })
-  await steps.check("Linux: what reaches for the other's power domain is denied, and its own works", async () => {
-    await foreign.ask('echo 1 >/sys/class/leds/usb0/brightness')
-    const devices = await foreign.ask('ls /sys/bus/platform/drivers/reg-fixed-voltage')
-    if (!devices.includes('usb') || devices.includes('intruder')) throw new Error(`bound: ${devices}`)
-  })
+  await steps.check(
+    "Linux: what reaches for the other's power domain is denied, and its own works",
+    async () => {
+      await foreign.ask('echo 1 >/sys/class/leds/usb0/brightness')
+      const devices = await foreign.ask('ls /sys/bus/platform/drivers/reg-fixed-voltage')
+      if (!devices.includes('usb') || devices.includes('intruder')) throw new Error(`bound: ${devices}`)
+    },
+  )
   await steps.check('audit shows what was allowed and what was denied', async () => {
     const records = await auditRecords(scenario)
     const told = (domain: string, message: string, resourceName: string) =>

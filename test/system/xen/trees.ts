@@ -20,6 +20,13 @@ export async function generateTree(source: string, output: string, device?: stri
   const partial = `${output}.partial`
   await compileTree(source, partial, device)
   const host = join(repository, 'fixtures/example/host.dtb')
-  const scmictl = [join(repository, 'dist/cli/main.js'), 'generate', '--discovery', 'dense', '--format', 'dtb']
+  const scmictl = [
+    join(repository, 'dist/cli/main.js'),
+    'generate',
+    '--discovery',
+    'dense',
+    '--format',
+    'dtb',
+  ]
   await run(process.execPath, [...scmictl, '--host', host, '--domain', `guest=${partial}`, '-o', output])
 }

@@ -12,6 +12,11 @@ mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share /share
 for block in /sys/block/vd*; do
   [ "$(cat $block/serial)" = product ] && mount -t ext4 -o ro /dev/${block##*/} /opt
 done
+# The package's files in their places, without a second copy of the larger ones.
+ln -s /opt/usr/lib/scmi-mediator /usr/lib/
+cp -a /opt/usr/sbin/* /usr/sbin/
+cp -a /opt/usr/bin/* /usr/bin/
+cp -a /opt/etc/scmid /etc/
 hostname dom0
 ip link set lo up
 bin=$(echo /usr/lib/xen-4.*/bin)
