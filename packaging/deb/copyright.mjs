@@ -39,7 +39,9 @@ for (const name of packages) {
       ?.split('\n')
       .find(line => /^\s*copyright/i.test(line))
       ?.trim() ?? (typeof author === 'string' ? author : (author?.name ?? `the authors of ${name}`))
-  console.log(`\nFiles: usr/lib/scmi-mediator/node_modules/${name}/*`)
+  // koffi stays apart, everything else is bundled into the programs
+  const apart = /koffi/.test(name)
+  console.log(`\nFiles: usr/lib/scmi-mediator/${apart ? `node_modules/${name}` : 'dist/programs'}/*`)
   console.log(`Comment: ${name} ${version}`)
   console.log(`Copyright: ${holder}`)
   console.log(`License: ${license}`)

@@ -119,10 +119,16 @@ describe.skipIf(!has('dpkg-deb'))('the Debian package', () => {
 
   test('names the licence of everything in it', () => {
     const text = readFileSync(join(tree, 'usr/share/doc/scmi-mediator/copyright'), 'utf8')
-    const modules = join(tree, 'usr/lib/scmi-mediator/node_modules')
-    for (const name of readdirSync(modules).filter(each => !each.startsWith('@')))
-      expect(text).toContain(`Files: usr/lib/scmi-mediator/node_modules/${name}/*`)
+    const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+    for (const [name, its] of Object.entries(dependencies)) expect(text).toContain(`Comment: ${name} ${its}\n`)
     expect(text).not.toContain('License: unknown')
+  })
+
+  test('each program is one piece but for koffi, so that it starts soon', () => {
+    const lib = join(tree, 'usr/lib/scmi-mediator')
+    expect(readdirSync(lib).sort()).toEqual(['dist', 'node_modules', 'package.json'])
+    expect(readdirSync(join(lib, 'node_modules')).sort()).toEqual(['@koromix', 'koffi'])
+    expect(files(join(lib, 'dist')).length).toBeLessThan(40)
   })
 
   test('its programs run from where they are, with nothing of this tree', () => {
