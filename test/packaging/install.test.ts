@@ -120,7 +120,8 @@ describe.skipIf(!has('dpkg-deb'))('the Debian package', () => {
   test('names the licence of everything in it', () => {
     const text = readFileSync(join(tree, 'usr/share/doc/scmi-mediator/copyright'), 'utf8')
     const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-    for (const [name, its] of Object.entries(dependencies)) expect(text).toContain(`Comment: ${name} ${its}\n`)
+    for (const [name, its] of Object.entries(dependencies))
+      expect(text).toContain(`Comment: ${name} ${its}\n`)
     expect(text).not.toContain('License: unknown')
   })
 
