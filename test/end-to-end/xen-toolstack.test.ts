@@ -2,7 +2,7 @@
 // scmictl's create, hold and release. Xen's libraries are the stand-in, which test and daemon share.
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { GatedDomainView } from '../../src/lifecycle/views.ts'
 import { scmictl } from '../cli/harness.ts'
 import { XenHost } from '../xen-standin/xen-host.ts'
@@ -46,17 +46,22 @@ describe.skipIf(!hasCompiler)('scmid on Xen', () => {
       { timeout: 20_000, interval: 20 },
     )
 
-  beforeAll(ensureBuilt, 120_000)
-  beforeEach(async () => {
+  /** A host and a daemon that follows it, for as long as `finished` lets them. */
+  async function begin(finished: (end: () => Promise<void>) => void): Promise<void> {
     host = await XenHost.make()
     daemon = await start()
-  }, 60_000)
-  afterEach(async () => {
-    await daemon.destroy()
-    host.close()
-  }, 60_000)
+    finished(async () => {
+      await daemon.destroy()
+      await host.close()
+    })
+  }
 
-  test('serves domains as plain xl creates them, each its own, through kill and restart', async () => {
+  beforeAll(ensureBuilt, 120_000)
+
+  test('serves domains as plain xl creates them, each its own, through kill and restart', {
+    timeout: 120_000,
+  }, async () => {
+    await begin(onTestFinished)
     host.create(7, a)
     host.create(8, b)
     await reaches(7, 'served')
@@ -96,7 +101,10 @@ describe.skipIf(!hasCompiler)('scmid on Xen', () => {
     )
   })
 
-  test('a domain that went, and one that took its number, while nobody served', async () => {
+  test('a domain that went, and one that took its number, while nobody served', {
+    timeout: 120_000,
+  }, async () => {
+    await begin(onTestFinished)
     host.create(7, a)
     await reaches(7, 'served')
     await daemon.end('SIGKILL')
@@ -108,114 +116,137 @@ describe.skipIf(!hasCompiler)('scmid on Xen', () => {
     expect((await daemon.client.status()).problems).toEqual([])
   })
 
-  /** An xl that has its orders carried out by this test. */
-  function xl(answer: (words: string[]) => { out?: string; err?: string; code?: number }): {
-    path: string
-    said: string[][]
-    stop(): void
-  } {
-    const path = join(host.directory, 'xl')
-    const at = (name: string): string => join(host.directory, name)
-    writeFileSync(
-      path,
-      `#!/bin/sh
+  describe('scmictl', { timeout: 120_000 }, () => {
+    let end: () => Promise<void> = async () => {}
+    beforeAll(
+      () =>
+        begin(ends => {
+          end = ends
+        }),
+      120_000,
+    )
+    afterAll(() => end(), 60_000)
+    /** No domain is left to the next test. */
+    const cleared = async (): Promise<void> => {
+      for (const { domid } of host.domains.list()) if (domid !== 0) host.destroy(domid)
+      await vi.waitFor(async () => expect(await daemon.client.domains()).toEqual([]), { timeout: 20_000 })
+    }
+
+    /** An xl that has its orders carried out by this test. */
+    function xl(answer: (words: string[]) => { out?: string; err?: string; code?: number }): {
+      path: string
+      said: string[][]
+      stop(): void
+    } {
+      const path = join(host.directory, 'xl')
+      const at = (name: string): string => join(host.directory, name)
+      writeFileSync(
+        path,
+        `#!/bin/sh
 d=${host.directory}; i=$$
 echo "$*" > $d/ask.$i.part; mv $d/ask.$i.part $d/ask.$i
 while [ ! -e $d/code.$i ]; do sleep 0.02; done
 cat $d/out.$i; cat $d/err.$i >&2; exit $(cat $d/code.$i)
 `,
-    )
-    chmodSync(path, 0o755)
-    const said: string[][] = []
-    const timer = setInterval(() => {
-      for (const name of readdirSync(host.directory)) {
-        const id = /^ask\.(\d+)$/.exec(name)?.[1]
-        if (id === undefined || existsSync(at(`code.${id}`))) continue
-        const words = readFileSync(at(name), 'utf8').trim().split(' ')
-        said.push(words)
-        rmSync(at(name))
-        const { out = '', err = '', code = 0 } = answer(words)
-        writeFileSync(at(`out.${id}`), out)
-        writeFileSync(at(`err.${id}`), err)
-        writeFileSync(at(`code.${id}.part`), String(code))
-        writeFileSync(at(`code.${id}`), String(code))
+      )
+      chmodSync(path, 0o755)
+      const said: string[][] = []
+      const timer = setInterval(() => {
+        for (const name of readdirSync(host.directory)) {
+          const id = /^ask\.(\d+)$/.exec(name)?.[1]
+          if (id === undefined || existsSync(at(`code.${id}`))) continue
+          const words = readFileSync(at(name), 'utf8').trim().split(' ')
+          said.push(words)
+          rmSync(at(name))
+          const { out = '', err = '', code = 0 } = answer(words)
+          writeFileSync(at(`out.${id}`), out)
+          writeFileSync(at(`err.${id}`), err)
+          writeFileSync(at(`code.${id}.part`), String(code))
+          writeFileSync(at(`code.${id}`), String(code))
+        }
+      }, 10)
+      return { path, said, stop: () => clearInterval(timer) }
+    }
+
+    const printed = (tree: string): string =>
+      `Parsing config\n${JSON.stringify({ c_info: { name: 'guest-a' }, b_info: { device_tree: tree } })}\n`
+
+    test('create: paused, granted, let run', async () => {
+      onTestFinished(cleared)
+      const fake = xl(([command, ...words]) => {
+        if (command === '-N') return { out: printed(example('guest-a.dtb')) }
+        if (command === 'create') host.create(7, a)
+        if (command === 'domid') return { out: '7\n' }
+        if (command === 'unpause') host.letRun(Number(words[0]))
+        return {}
+      })
+      const { code, stdout, stderr } = await scmictl(
+        ['-v', 'create', '--xl', fake.path, 'guest-a.cfg'],
+        daemon,
+      )
+      fake.stop()
+      expect(stderr).toBe('')
+      expect([code, stdout]).toEqual([0, 'domain 7 (guest-a): served, agent 2\n'])
+      expect(fake.said.map(words => words.join(' '))).toEqual([
+        '-N create guest-a.cfg',
+        'create -p guest-a.cfg',
+        'domid guest-a',
+        'unpause 7',
+      ])
+      await reaches(7, 'served')
+      expect(host.pauses(7)).toBe(0)
+    })
+
+    test.each([
+      ['what cannot be granted is not created', 'refused'],
+      ['a domain that is denied is destroyed', 'denied'],
+      ['one that xl does not unpause is destroyed', 'stuck'],
+    ])('create: %s', async (_, how) => {
+      onTestFinished(cleared)
+      if (how === 'refused') {
+        host.create(6, { name: 'other', tree: 'guest-a.dtb' })
+        await reaches(6, 'served')
       }
-    }, 10)
-    return { path, said, stop: () => clearInterval(timer) }
-  }
-
-  const printed = (tree: string): string =>
-    `Parsing config\n${JSON.stringify({ c_info: { name: 'guest-a' }, b_info: { device_tree: tree } })}\n`
-
-  test('scmictl create: paused, granted, let run', async () => {
-    const fake = xl(([command, ...words]) => {
-      if (command === '-N') return { out: printed(example('guest-a.dtb')) }
-      if (command === 'create') host.create(7, a)
-      if (command === 'domid') return { out: '7\n' }
-      if (command === 'unpause') host.letRun(Number(words[0]))
-      return {}
+      const fake = xl(([command]) => {
+        if (command === '-N') return { out: printed(example('guest-a.dtb')) }
+        if (command === 'create') host.create(7, how === 'denied' ? { ...a, armSci: 'scmi_smc' } : a)
+        if (command === 'domid') return { out: '7\n' }
+        if (command === 'unpause') return { err: 'libxl: error: unpause failed\n' }
+        if (command === 'destroy') host.destroy(7)
+        return {}
+      })
+      const { code, stderr } = await scmictl(['create', '--xl', fake.path, 'guest-a.cfg'], daemon)
+      fake.stop()
+      expect(code).toBe(1)
+      const commands = fake.said.map(([command]) => command)
+      if (how === 'refused') expect([commands, stderr]).toEqual([['-N'], expect.stringContaining('other')])
+      else {
+        expect(commands.at(-1)).toBe('destroy')
+        expect(stderr).toContain(how === 'denied' ? 'arm_sci' : 'unpause failed')
+        expect(host.domains.get(7)).toBeUndefined()
+      }
     })
-    const { code, stdout, stderr } = await scmictl(['-v', 'create', '--xl', fake.path, 'guest-a.cfg'], daemon)
-    fake.stop()
-    expect(stderr).toBe('')
-    expect([code, stdout]).toEqual([0, 'domain 7 (guest-a): served, agent 2\n'])
-    expect(fake.said.map(words => words.join(' '))).toEqual([
-      '-N create guest-a.cfg',
-      'create -p guest-a.cfg',
-      'domid guest-a',
-      'unpause 7',
-    ])
-    await reaches(7, 'served')
-    expect(host.pauses(7)).toBe(0)
-  })
 
-  test.each([
-    ['what cannot be granted is not created', 'refused'],
-    ['a domain that is denied is destroyed', 'denied'],
-    ['one that xl does not unpause is destroyed', 'stuck'],
-  ])('scmictl create: %s', async (_, how) => {
-    if (how === 'refused') {
-      host.create(6, { name: 'other', tree: 'guest-a.dtb' })
-      await reaches(6, 'served')
-    }
-    const fake = xl(([command]) => {
-      if (command === '-N') return { out: printed(example('guest-a.dtb')) }
-      if (command === 'create') host.create(7, how === 'denied' ? { ...a, armSci: 'scmi_smc' } : a)
-      if (command === 'domid') return { out: '7\n' }
-      if (command === 'unpause') return { err: 'libxl: error: unpause failed\n' }
-      if (command === 'destroy') host.destroy(7)
-      return {}
-    })
-    const { code, stderr } = await scmictl(['create', '--xl', fake.path, 'guest-a.cfg'], daemon)
-    fake.stop()
-    expect(code).toBe(1)
-    const commands = fake.said.map(([command]) => command)
-    if (how === 'refused') expect([commands, stderr]).toEqual([['-N'], expect.stringContaining('other')])
-    else {
-      expect(commands.at(-1)).toBe('destroy')
-      expect(stderr).toContain(how === 'denied' ? 'arm_sci' : 'unpause failed')
-      expect(host.domains.get(7)).toBeUndefined()
-    }
-  })
-
-  test('scmictl hold, release, gate-list', async () => {
-    host.create(7, a)
-    await reaches(7, 'served')
-    host.letRun(7)
-    expect(await scmictl(['-v', 'hold', 'guest-a'], daemon)).toMatchObject({
-      code: 0,
-      stdout: 'domain 7 (guest-a): served, agent 2, held\n',
-    })
-    expect(host.pauses(7)).toBe(1)
-    const { stdout } = await scmictl(['gate-list'], daemon)
-    expect(stdout).toMatch(/^Name +ID State +Agent Held\nguest-a +7 served +2 yes\n$/)
-    expect((await scmictl(['-N', 'release', '7'], daemon)).stdout).toContain('held')
-    expect(host.pauses(7)).toBe(1)
-    expect((await scmictl(['release', '7'], daemon)).code).toBe(0)
-    expect(host.pauses(7)).toBe(0)
-    expect(await scmictl(['hold', '99'], daemon)).toMatchObject({
-      code: 1,
-      stderr: expect.stringContaining('99'),
+    test('hold, release, gate-list', async () => {
+      onTestFinished(cleared)
+      host.create(7, a)
+      await reaches(7, 'served')
+      host.letRun(7)
+      expect(await scmictl(['-v', 'hold', 'guest-a'], daemon)).toMatchObject({
+        code: 0,
+        stdout: 'domain 7 (guest-a): served, agent 2, held\n',
+      })
+      expect(host.pauses(7)).toBe(1)
+      const { stdout } = await scmictl(['gate-list'], daemon)
+      expect(stdout).toMatch(/^Name +ID State +Agent Held\nguest-a +7 served +2 yes\n$/)
+      expect((await scmictl(['-N', 'release', '7'], daemon)).stdout).toContain('held')
+      expect(host.pauses(7)).toBe(1)
+      expect((await scmictl(['release', '7'], daemon)).code).toBe(0)
+      expect(host.pauses(7)).toBe(0)
+      expect(await scmictl(['hold', '99'], daemon)).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('99'),
+      })
     })
   })
 })

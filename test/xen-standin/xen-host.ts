@@ -18,18 +18,29 @@ export interface Configuration {
   readonly armSci?: string
 }
 
+interface HostParts {
+  readonly standin: XenStandin
+  readonly domains: XenDomains
+  readonly store: SmallStore
+  readonly directory: string
+  /** What closes the rest. */
+  readonly ends: readonly (() => Promise<void>)[]
+}
+
 export class XenHost {
   readonly standin: XenStandin
   readonly domains: XenDomains
   readonly store: SmallStore
   readonly directory: string
   readonly userdata: string
+  readonly #ends: readonly (() => Promise<void>)[]
 
-  constructor(parts: Pick<XenHost, 'standin' | 'domains' | 'store' | 'directory'>) {
+  constructor(parts: HostParts) {
     this.standin = parts.standin
     this.domains = parts.domains
     this.store = parts.store
     this.directory = parts.directory
+    this.#ends = parts.ends
     this.userdata = join(parts.directory, 'xen')
   }
 
@@ -38,17 +49,19 @@ export class XenHost {
     return new XenHost(await XenHost.parts())
   }
 
-  static async parts(): Promise<Pick<XenHost, 'standin' | 'domains' | 'store' | 'directory'>> {
+  static async parts(): Promise<HostParts> {
+    const ends: (() => Promise<void>)[] = []
     const directory = mkdtempSync(join(tmpdir(), 'xen-host-'))
     mkdirSync(join(directory, 'xen'))
     const standin = XenStandin.build()
     const domains = XenDomains.open(standin.libraries)
     standin.create(0)
-    return { standin, domains, directory, store: await smallStore() }
+    return { standin, domains, directory, store: await smallStore(end => ends.push(end)), ends }
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.domains.close()
+    for (const end of this.#ends) await end()
     rmSync(this.directory, { recursive: true, force: true })
   }
 

@@ -52,9 +52,13 @@ export interface Peer {
   back(): Promise<void>
 }
 
-/** A socket at a path of its own. `answer` gives what goes back for a request: nothing, or bytes. */
+/**
+ * A socket at a path of its own. `answer` gives what goes back for a request: nothing, or bytes. It ends with the test,
+ * or when what `finished` is told is called.
+ */
 export async function playDaemon(
   answer: (request: Request, socket: Socket) => Buffer | undefined,
+  finished: (end: () => Promise<void>) => void = onTestFinished,
 ): Promise<Peer> {
   const directory = mkdtempSync(join(tmpdir(), 'xenstore-peer-'))
   const path = join(directory, 'socket')
@@ -91,7 +95,7 @@ export async function playDaemon(
     await closed
   }
   await listen()
-  onTestFinished(async () => {
+  finished(async () => {
     if (server.listening) await close()
     rmSync(directory, { recursive: true, force: true })
   })

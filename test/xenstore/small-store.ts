@@ -33,7 +33,8 @@ function writeTo(tree: Tree, path: string, value: string): void {
   tree.set(path, { value, permissions: tree.get(path)?.permissions ?? tree.get(parent)?.permissions ?? 'n0' })
 }
 
-export async function smallStore(): Promise<SmallStore> {
+/** Ends with the test, or when what `finished` is told is called. */
+export async function smallStore(finished?: (end: () => Promise<void>) => void): Promise<SmallStore> {
   let nodes: Tree = new Map([['/', { value: '', permissions: 'n0' }]])
   let version = 0
   let lastTransaction = 0
@@ -113,7 +114,7 @@ export async function smallStore(): Promise<SmallStore> {
         return refuse('ENOSYS')
     }
   }
-  const peer = await playDaemon(answer)
+  const peer = await playDaemon(answer, finished)
   const touch = (path: string): void => {
     version++
     fire(path)

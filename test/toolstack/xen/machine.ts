@@ -45,7 +45,7 @@ export class XenMachine extends XenHost {
     const machine = new XenMachine(await XenHost.parts(), await Site.recovered(), options)
     onTestFinished(async () => {
       await machine.toolstack.stop()
-      machine.close()
+      await machine.close()
     })
     return machine
   }
