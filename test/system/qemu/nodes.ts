@@ -4,7 +4,10 @@ import { resolve } from 'node:path'
 import { example } from '../../end-to-end/daemon-process.ts'
 import { run } from '../lib/process.ts'
 
-/** What a device names; the ids are the firmware's. */
+/** Whose ids a guest sees: guest-a the firmware's, guest-b its own. */
+const discovery = { 'guest-a': 'identity', 'guest-b': 'dense' } as const
+
+/** What a device names, by the ids that its guest sees. */
 interface Device {
   readonly clock?: number
   readonly power?: number
@@ -24,10 +27,9 @@ const devices = {
     stranger: { clock: 5 },
   },
   'guest-b': {
-    usb0: { clock: 2, power: 1, reset: 1 },
-    sdhi2: { clock: 5, power: 2, reset: 3, supply: 'vcc_sd2' },
-    adc: { clock: 11, power: 5, reset: 7 },
-    stranger: { clock: 3 },
+    usb0: { clock: 1, power: 0, reset: 0 }, // clock usb0-phy
+    sdhi2: { clock: 2, power: 1, reset: 1, supply: 'vcc_sd2' }, // clock sd2, which is 5 for the firmware
+    adc: { clock: 4, power: 2, reset: 2 },
   },
 } as const satisfies Record<string, Record<string, Device>>
 
@@ -47,14 +49,21 @@ const node = (name: string, { clock, power, performance, reset, supply }: Device
     '}; };',
   ].join(' ')
 
+const generate = (name: GuestName, ...more: string[]): Promise<string> =>
+  run(process.execPath, [
+    ...[resolve('dist/cli/main.js'), 'generate', '--conduit', 'virtio', '--discovery', discovery[name]],
+    ...['--host', example('host.dtb'), '--domain', `${name}=${example(`${name}.dtb`)}`, ...more],
+  ])
+
 /** The whole tree of a guest: `machine`, a blob that QEMU dumped, with the generated nodes and the devices. */
 export async function guestTree(name: GuestName, machine: string): Promise<string> {
-  const generated = await run(process.execPath, [
-    resolve('dist/cli/main.js'),
-    'generate',
-    ...['--host', example('host.dtb'), '--domain', `${name}=${example(`${name}.dtb`)}`],
-    ...['--conduit', 'virtio', '--discovery', 'identity', '--onto', machine],
-  ])
   const nodes = Object.entries(devices[name]).map(([device, names]) => node(device, names))
-  return [generated, ...nodes, ...(name === 'guest-a' ? [limits] : [])].join('\n')
+  return [await generate(name, '--onto', machine), ...nodes, ...(name === 'guest-a' ? [limits] : [])].join(
+    '\n',
+  )
+}
+
+/** Writes the partial tree that the domain is declared with, whose marker says how the guest numbers. */
+export async function domainTree(name: GuestName, file: string): Promise<void> {
+  await generate(name, '--format', 'dtb', '-o', file)
 }

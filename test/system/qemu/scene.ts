@@ -2,12 +2,12 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AuditRecord } from '../../../src/audit/record.ts'
-import { DaemonProcess, example } from '../../end-to-end/daemon-process.ts'
+import { DaemonProcess } from '../../end-to-end/daemon-process.ts'
 import type { Steps } from '../lib/report.ts'
 import { qemuTree } from '../lib/trees.ts'
 import { Guest, type GuestSpec } from './guest.ts'
 import { debianKernel, kernelPackages } from './kernel.ts'
-import { type GuestName, guestTree } from './nodes.ts'
+import { domainTree, type GuestName, guestTree } from './nodes.ts'
 
 /** Which side listens at the guest's socket: scmid, or QEMU, which then bears a daemon that comes and goes. */
 export type Listener = 'scmid' | 'QEMU'
@@ -42,11 +42,13 @@ export class Scene {
   async boot(name: GuestName, listener: Listener, more: Partial<GuestSpec> = {}): Promise<Guest> {
     const path = this.#daemon.path(`${name}.sock`)
     const server = listener === 'QEMU'
+    const tree = this.#daemon.path(`${name}.dtb`)
+    await domainTree(name, tree)
     await this.#daemon.client.addDomain(
       {
         name,
-        dtb: readFileSync(example(`${name}.dtb`)),
-        dtbPath: `${name}.dtb`,
+        dtb: readFileSync(tree),
+        dtbPath: tree,
         link: { kind: 'vhost-user', path, role: server ? 'client' : 'server' },
       },
       { dryRun: false },
