@@ -9,6 +9,7 @@ import { maxBlobBytes } from '../dt/fdt-header.ts'
 import { errorText, MediatorError } from '../errors.ts'
 import { type Conduit, conduits } from '../guest-link/guest-link.ts'
 import type { DomainSpec, GuestLinkSpec, Outcome } from '../lifecycle/views.ts'
+import { type Release, releases } from '../scmi/protocols.ts'
 import { type CommandSpec, type Context, integer, UsageError } from './command.ts'
 import { kindName } from './show-commands.ts'
 
@@ -28,6 +29,24 @@ interface AddOptions {
   readonly discovery?: Discovery
   readonly socketMode?: number
   readonly socketOwner?: { uid?: number; gid?: number }
+  readonly release?: Release
+  readonly versions?: Readonly<Record<string, string>>
+}
+
+function parseRelease(text: string): Release {
+  const found = releases.find(each => each === text)
+  if (found === undefined) throw new UsageError(`--release: expected ${releases.join(', ')}, not ${text}`)
+  return found
+}
+
+/** `clock=2.0,power=2.0` */
+function parseVersions(text: string): Readonly<Record<string, string>> {
+  const pairs = text.split(',').map(part => /^([a-z-]+)=(\d+\.\d+)$/.exec(part))
+  if (pairs.includes(null))
+    throw new UsageError(
+      `--versions: expected PROTOCOL=VERSION, as clock=2.0, with commas between, not ${text}`,
+    )
+  return Object.fromEntries(pairs.map(pair => [pair?.[1] ?? '', pair?.[2] ?? '']))
 }
 
 function parseConduit(text: string): Conduit {
@@ -53,11 +72,12 @@ export const domainAdd: CommandSpec<AddOptions> = {
   name: 'domain-add',
   args: '<NAME>',
   usage:
-    '<NAME> --dtb FILE [--domid N] [--agent-id N] [--discovery MODE] (--trap-socket PATH [--smc-id ID] | --message-socket PATH | --vhost-user PATH [--socket-mode MODE] [--socket-owner USER:GROUP] | --vhost-user-client PATH | --xen [--conduit smc|psci|off] [--smc-id ID] [--uuid UUID] [--leave-armed])',
+    '<NAME> --dtb FILE [--domid N] [--agent-id N] [--discovery MODE] [--release R] [--versions P=V,...] (--trap-socket PATH [--smc-id ID] | --message-socket PATH | --vhost-user PATH [--socket-mode MODE] [--socket-owner USER:GROUP] | --vhost-user-client PATH | --xen [--conduit smc|psci|off] [--smc-id ID] [--uuid UUID] [--leave-armed])',
   summary: 'Add a domain: give it an agent id and the devices of its partial device tree.',
   details: [
     'The tree is the one that xl passes to the guest as device_tree=. What it passes through is granted as a whole or not at all.',
     'The daemon makes the socket and listens there: the hypervisor side of the guest connects to it. A relative path is taken from the current directory.',
+    'A domain is shown the versions that the firmware has, or older ones where every message that it can then send can be translated exactly; else it is refused, and the message named.',
     'With --xen the daemon traps the SMCs of the Xen domain of that --domid, which is paused meanwhile: create it with xl create -p, add it, then xl unpause it.',
     'With --vhost-user-client the VMM makes the socket and listens (QEMU: -chardev socket,server=on), and the daemon connects: such a guest goes on when the daemon is started again.',
   ],
@@ -92,6 +112,16 @@ export const domainAdd: CommandSpec<AddOptions> = {
       summary:
         "Whose ids the guest sees: dense, its own; identity, the firmware's; auto (the default), its own where its tree was generated so.",
       parse: discovery,
+    },
+    {
+      flags: '--release <release>',
+      summary: "The SCMI release it is shown, where that is older than the firmware's: 1.0 to 3.2.",
+      parse: parseRelease,
+    },
+    {
+      flags: '--versions <list>',
+      summary: 'Versions of single protocols that it is shown, as clock=2.0,power=2.0.',
+      parse: parseVersions,
     },
     { flags: '--trap-socket <path>', summary: 'Where its trapped calls and its shared memory come from.' },
     {
@@ -142,6 +172,8 @@ export const domainAdd: CommandSpec<AddOptions> = {
       ...(options.domid === undefined ? {} : { domid: options.domid }),
       ...(options.agentId === undefined ? {} : { agentId: options.agentId }),
       ...(options.discovery === undefined ? {} : { discovery: options.discovery }),
+      ...(options.release === undefined ? {} : { release: options.release }),
+      ...(options.versions === undefined ? {} : { versions: options.versions }),
     }
     return tell(context, await client().addDomain(spec, globals))
   },

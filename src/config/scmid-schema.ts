@@ -20,6 +20,12 @@ export const Uuid = Type.String({
   pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
   description: 'a UUID in lower case',
 })
+/** An SCMI release that a domain is shown; versions of single protocols by key, as `clock: '2.0'`. */
+export const ShownRelease = Type.Enum(['1.0', '2.0', '3.0', '3.1', '3.2'])
+export const ShownVersions = Type.Record(
+  Type.String({ pattern: '^[a-z-]{1,32}$' }),
+  Type.String({ pattern: '^[0-9]{1,3}\\.[0-9]{1,3}$', description: "a version in quotes, as '2.0'" }),
+)
 const Library = path('the name or path of a library')
 const SocketModeText = Type.String({ pattern: modePattern, description: 'three octal digits in quotes' })
 const SocketOwnerText = Type.String({
@@ -147,6 +153,8 @@ export const ScmidSchema = Type.Object(
           ),
           smcId: Type.Optional(SmcId),
           discovery: Type.Optional(Type.Enum([...discoveries])),
+          release: Type.Optional(ShownRelease),
+          versions: Type.Optional(ShownVersions),
         },
         closed,
       ),

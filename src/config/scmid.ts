@@ -32,6 +32,9 @@ export interface ConfiguredDomain {
   readonly dtb: string
   readonly agentId?: number
   readonly link: ConfiguredLink
+  /** SCMI release that it is shown, and versions of single protocols by key. */
+  readonly release?: '1.0' | '2.0' | '3.0' | '3.1' | '3.2'
+  readonly versions?: Readonly<Record<string, string>>
 }
 
 /** The daemon's configuration: defaults applied, every path absolute. */

@@ -4,7 +4,15 @@ import type { FastifyInstance } from 'fastify'
 import { type Static, type TSchema, Type } from 'typebox'
 import { discoveries } from '../config/names.ts'
 import { findFaults, propertyPath } from '../config/schema-text.ts'
-import { AgentId, DomainName, Domid, SmcId, Uuid } from '../config/scmid-schema.ts'
+import {
+  AgentId,
+  DomainName,
+  Domid,
+  ShownRelease,
+  ShownVersions,
+  SmcId,
+  Uuid,
+} from '../config/scmid-schema.ts'
 import { maxBlobBytes } from '../dt/fdt-header.ts'
 import { MediatorError } from '../errors.ts'
 import type { Daemon, DomainSpec, GuestLinkSpec } from '../lifecycle/views.ts'
@@ -50,6 +58,8 @@ const AddDomain = Type.Object(
       },
       closed,
     ),
+    release: Type.Optional(ShownRelease),
+    versions: Type.Optional(ShownVersions),
   },
   closed,
 )

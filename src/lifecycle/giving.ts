@@ -78,6 +78,7 @@ export class Giving {
       devices,
     }
     const live = liveDevices(domain)
+    const versions = rights.shownTo(domain)
     const outcome = proposals.outcome(domain, dryRun, { granted: live, problems })
     if (dryRun) return outcome
     ledger.generation = domain.generation
@@ -108,6 +109,7 @@ export class Giving {
         agentId: agent.agentId,
         channel: agent.channel,
         grants: rights.grantsOf(domain),
+        ...(versions === undefined ? {} : { versions }),
         link: spec.link,
         ...guests,
         ...(trapped === undefined ? {} : { trapped }),
@@ -136,6 +138,7 @@ export class Giving {
     refuseTaken(ledger.list, device, name)
     refuseNested(ledger.list, device, name)
     const held = known ?? { plan: device, own: false, attached: false }
+    rights.shownTo(domain, [device])
     const problems = proposals.sharing(domain, held)
     const outcome = proposals.outcome(domain, dryRun, { granted: [device], problems })
     if (dryRun) return outcome

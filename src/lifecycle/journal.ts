@@ -9,6 +9,7 @@ import { discoveries } from '../config/names.ts'
 import { errorText, MediatorError } from '../errors.ts'
 import { conduits } from '../guest-link/guest-link.ts'
 import type { LabelOrder } from '../permissions/numbering.ts'
+import { releases } from '../scmi/protocols.ts'
 import { type Domain, devicePath } from './domain.ts'
 import type { DomainSpec } from './views.ts'
 
@@ -55,6 +56,8 @@ export const JournalFile = Type.Object({
           additionalProperties: false,
         }),
       ),
+      release: Type.Optional(Type.Enum(releases)),
+      versions: Type.Optional(Type.Record(Type.String(), Type.String())),
       /** Devices of the partial tree that were detached, by their paths in it. */
       detached: Type.Array(Type.String()),
       /** Host devices that were attached, by their paths in the host tree. */
@@ -163,6 +166,8 @@ export const savedDomain = ({ spec, agent, devices, addedAt, discovery, labels }
   link: spec.link as JournalDomain['link'],
   ...(spec.discovery === undefined ? {} : { discovery: spec.discovery }),
   ...(discovery === 'dense' ? { labels: Object.fromEntries(labels) as Record<string, string[]> } : {}),
+  ...(spec.release === undefined ? {} : { release: spec.release }),
+  ...(spec.versions === undefined ? {} : { versions: spec.versions }),
   detached: devices.filter(({ own, attached }) => own && !attached).map(({ plan }) => plan.node),
   attached: devices.filter(({ own }) => !own).map(({ plan }) => devicePath(plan)),
   addedAt,
@@ -178,6 +183,8 @@ export const specOf = ({
   dtbPath,
   link,
   discovery,
+  release,
+  versions,
 }: JournalDomain): DomainSpec => ({
   name,
   ...(domid === undefined ? {} : { domid }),
@@ -187,6 +194,8 @@ export const specOf = ({
   ...(dtbPath === undefined ? {} : { dtbPath }),
   link: link as DomainSpec['link'],
   ...(discovery === undefined ? {} : { discovery }),
+  ...(release === undefined ? {} : { release }),
+  ...(versions === undefined ? {} : { versions }),
 })
 
 /** What the saved domain's ids stood for; undefined where it had none of its own. */

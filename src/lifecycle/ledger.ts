@@ -56,7 +56,10 @@ export class Ledger {
   }
 
   /** Whether the domain that is served under that name was added with the same. */
-  isAsServed({ name, domid, agentId, link, discovery = 'auto' }: DomainSpec, dtbHash: string): boolean {
+  isAsServed(
+    { name, domid, agentId, link, release, versions, discovery = 'auto' }: DomainSpec,
+    dtbHash: string,
+  ): boolean {
     const domain = this.domains.get(name)
     return (
       domain !== undefined &&
@@ -64,7 +67,9 @@ export class Ledger {
       domain.spec.domid === domid &&
       (domain.spec.discovery ?? 'auto') === discovery &&
       (agentId === undefined || domain.agent.agentId === agentId) &&
-      isDeepStrictEqual(domain.spec.link, link)
+      isDeepStrictEqual(domain.spec.link, link) &&
+      domain.spec.release === release &&
+      isDeepStrictEqual(domain.spec.versions, versions)
     )
   }
 

@@ -4,6 +4,7 @@ import type { DeviceTree } from '../dt/fdt.ts'
 import { scmiNodes } from '../dt/scmi-node.ts'
 import { compileDense } from '../permissions/dense.ts'
 import { bitmapsOf, compileGrants, type Grants, ownsEverything } from '../permissions/grants.ts'
+import { refuseInexact, shownVersions } from '../permissions/older.ts'
 import type { PlanDevice } from '../permissions/plan-shape.ts'
 import { system } from '../scmi/system.ts'
 import { idsOnlyOf } from './claims.ts'
@@ -49,6 +50,23 @@ export class Rights {
     const { grants, numbering } = compileDense(resources, firmware.facts, domain.labels, whole)
     domain.labels = new Map(Array.from(numbering, ([space, { labels }]) => [space, labels]))
     return grants
+  }
+
+  /**
+   * The version words that the domain is shown, by protocol id; undefined where these are the platform's. NOT_SUPPORTED
+   * names the message that stands against showing what it would hold with `more` exactly.
+   */
+  shownTo(
+    { spec, devices }: Domain,
+    more: readonly PlanDevice[] = [],
+  ): ReadonlyMap<number, number> | undefined {
+    if (spec.release === undefined && spec.versions === undefined) return undefined
+    const { versions } = this.#parts.firmware
+    const shown = shownVersions(versions, spec)
+    if (shown === undefined) return undefined
+    const held = resourcesOf([...devices.flatMap(each => (each.attached ? [each.plan] : [])), ...more])
+    refuseInexact(versions, shown, id => id === system.id || held.some(({ protocol }) => protocol === id))
+    return shown
   }
 
   /** What the host holds now, for the relay. */

@@ -2,6 +2,7 @@
 import type { Discovery } from '../config/names.ts'
 import type { GuestLinkSpec } from '../guest-link/guest-link.ts'
 import type { Plan } from '../permissions/plan-shape.ts'
+import type { Release } from '../scmi/protocols.ts'
 
 export type { GuestLinkSpec }
 
@@ -20,6 +21,9 @@ export interface DomainSpec {
   readonly link: GuestLinkSpec
   /** Whose ids the guest sees; `auto` when absent: its own where its tree carries the marker. */
   readonly discovery?: Discovery
+  /** An SCMI release to be shown, and versions of single protocols by key: none newer than the firmware's. */
+  readonly release?: Release
+  readonly versions?: Readonly<Record<string, string>>
 }
 
 export const domainStates = ['adding', 'running', 'removing', 'failed'] as const

@@ -2,6 +2,7 @@
 import type { AuditProducer } from '../audit/ring.ts'
 import type { GuestLink } from '../guest-link/guest-link.ts'
 import type { Grants } from '../permissions/grants.ts'
+import type { Rules } from '../permissions/rules.ts'
 import type { VirtualIdentity } from './identity.ts'
 import type { InFlight } from './in-flight.ts'
 import type { Mailbox } from './mailbox.ts'
@@ -26,6 +27,8 @@ export interface GuestState {
   readonly channel: number
   grants: Grants
   identity: VirtualIdentity
+  /** Of a guest that is shown older versions than the platform's. */
+  readonly rules: Rules | undefined
   readonly link: GuestLink
   readonly counters: Float64Array
   readonly audit: AuditProducer

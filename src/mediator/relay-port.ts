@@ -33,6 +33,8 @@ export interface GuestOpening {
   readonly agentId: number
   readonly channel: number
   readonly grants: Grants
+  /** Version words by protocol id, where it is shown others than the platform's; none may be newer. */
+  readonly versions?: ReadonlyMap<number, number>
   readonly link: GuestLinkSpec
   /** Function id of trap-socket guests that name none. */
   readonly smcId: number

@@ -6,7 +6,8 @@ import type { FirmwareHandler, FirmwareLink } from '../firmware-link/firmware-li
 import type { FrameHandler, GuestLink } from '../guest-link/guest-link.ts'
 import type { Reactor } from '../native/reactor.ts'
 import { type Grants, noGrants, protocolIds } from '../permissions/grants.ts'
-import { compileRules } from '../permissions/rules.ts'
+import { compileOlder } from '../permissions/older.ts'
+import { compileRules, type Rules } from '../permissions/rules.ts'
 import { base } from '../scmi/base.ts'
 import { COMMS_ERROR } from '../scmi/status.ts'
 import { headerBytes, type Transfer } from '../transfer.ts'
@@ -17,6 +18,7 @@ import { VirtualIdentity } from './identity.ts'
 import { InFlight } from './in-flight.ts'
 import { Mailbox } from './mailbox.ts'
 import { Mediator } from './mediator.ts'
+import { OlderGuest } from './older-guest.ts'
 import type { GuestOpening, RelayCommand, RelaySetup } from './relay-port.ts'
 
 /** Called once, when a command is done. */
@@ -208,18 +210,23 @@ export class Relay implements FirmwareHandler, FrameHandler {
         'NOT_SUPPORTED',
         `the firmware answers with up to ${maxMessageBytes} bytes, more than the ${opening.maxMessageBytes} that ${name} can take`,
       )
-    const link = this.#parts.makeLink(opening, this)
+    const older = opening.versions && compileOlder(this.#setup.versions, opening.versions)
+    const between = older && new OlderGuest(older, this)
+    const made = this.#parts.makeLink(opening, between ?? this)
+    if (between !== undefined) between.link = made
+    const link = between ?? made
     const counters = countersOf(this.#parts.counters, slot)
     counters.fill(0)
     this.#links.set(slot, link)
-    this.#mediator.guests[slot] = {
+    const guest: GuestState = {
       slot,
       generation,
       name,
       agentId,
       channel,
       grants,
-      identity: this.#identity(name, grants),
+      identity: this.#identity(name, grants, older?.rules),
+      rules: older?.rules,
       link,
       counters,
       audit,
@@ -229,16 +236,19 @@ export class Relay implements FirmwareHandler, FrameHandler {
       standing: this.#mediator.restoration.standing(channel),
       closing: false,
     }
+    if (between !== undefined) between.guest = guest
+    this.#mediator.guests[slot] = guest
     this.#countHolders()
     done(undefined)
   }
 
-  #identity(name: string, { protocols }: Grants): VirtualIdentity {
-    const { versions } = this.#setup
+  /** `rules`: of a guest that is shown older versions. */
+  #identity(name: string, { protocols }: Grants, rules: Rules | undefined): VirtualIdentity {
+    const { versions } = rules ?? this.#setup
     const held = Array.from(protocols.keys()).filter(
       id => protocols[id] === 1 && id !== base.id && versions.has(id),
     )
-    return new VirtualIdentity(this.#mediator.rules, this.#setup.identity, name, held)
+    return new VirtualIdentity(rules ?? this.#mediator.rules, this.#setup.identity, name, held)
   }
 
   #rename(slot: number, name: string, done: Done): void {
@@ -251,7 +261,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
     const guest = this.#guest(slot)
     const { version, notifyErrors } = guest.identity
     guest.grants = grants
-    guest.identity = this.#identity(guest.name, grants)
+    guest.identity = this.#identity(guest.name, grants, guest.rules)
     guest.identity.version = version
     guest.identity.notifyErrors = notifyErrors
     this.#countHolders()

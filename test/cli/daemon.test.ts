@@ -50,9 +50,18 @@ describe.sequential('one operator, one morning', () => {
     expect(await daemon.client.permissionCommands()).toEqual([])
   })
 
+  test('a release that cannot be shown exactly is refused, and the message named', async () => {
+    const { code, stderr } = await add('guest-a', 'message-socket', '--release', '2.0')
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/PROTOCOL_ATTRIBUTES cannot be translated exactly\n$/),
+    ])
+    expect(await told('list')).toEqual([])
+  })
+
   test('guests are added, silently but for what they share', async () => {
     expect(await add('guest-a', 'trap-socket', '--domid', '3', '--agent-id', '4')).toMatchObject(quiet)
-    const second = await add('guest-b', 'message-socket')
+    const second = await add('guest-b', 'message-socket', '--versions', 'clock=2.0,power=2.0')
     expect(second).toMatchObject(quiet)
     expect(second.stderr).toMatch(/^warning: .*guest-a and guest-b.*\(resource-shared\)\n$/)
     expect(

@@ -57,6 +57,16 @@ describe('command lines that cannot be meant exit 2 and show the usage', () => {
       "'scmictl domain-add' --smc-id: goes with --trap-socket or --xen only.",
     ],
     [
+      'a release that there is not',
+      ['domain-add', 'a', '--dtb', tree, '--message-socket', 'y', '--release', '4.0'],
+      /--release: expected 1.0, 2.0, 3.0, 3.1, 3.2, not 4.0/,
+    ],
+    [
+      'versions that are none',
+      ['domain-add', 'a', '--dtb', tree, '--message-socket', 'y', '--versions', 'clock=2.0,power'],
+      /--versions: expected PROTOCOL=VERSION, as clock=2.0, with commas between, not clock=2.0,power/,
+    ],
+    [
       'a Xen domain without its number',
       ['domain-add', 'a', '--dtb', tree, '--xen'],
       "'scmictl domain-add' --xen: goes with --domid, by which Xen knows the domain.",

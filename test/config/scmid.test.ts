@@ -90,7 +90,7 @@ log: { level: debug }
 directories: { run: run, state: /state }
 domains:
   - { name: a, domid: 7, dtb: ../a.dtb, agentId: 3, trapSocket: a.sock, smcId: 0x82000009 }
-  - { name: b, dtb: b.dtb, messageSocket: /run/b.sock }
+  - { name: b, dtb: b.dtb, messageSocket: /run/b.sock, release: '3.0', versions: { clock: '2.0' } }
   - { name: c, dtb: c.dtb, vhostUser: { path: c.sock } }
   - { name: d, dtb: d.dtb, vhostUser: { path: d.sock, mode: '0660', owner: 'root:7' } }
   - { name: e, dtb: e.dtb, vhostUser: { path: e.sock, role: client } }
@@ -120,7 +120,13 @@ domains:
       agentId: 3,
       link: { kind: 'trap-socket', path: join(folder, 'a.sock'), smcId: 0x82000009 },
     },
-    { name: 'b', dtb: join(folder, 'b.dtb'), link: { kind: 'message-socket', path: '/run/b.sock' } },
+    {
+      name: 'b',
+      dtb: join(folder, 'b.dtb'),
+      link: { kind: 'message-socket', path: '/run/b.sock' },
+      release: '3.0',
+      versions: { clock: '2.0' },
+    },
     {
       name: 'c',
       dtb: join(folder, 'c.dtb'),

@@ -276,7 +276,7 @@ describe('requests of any other client', () => {
       JSON.stringify({ name: 'a', dtb, link, agentID: 3 }),
       400,
       'REQUEST_INVALID',
-      /agentID: unknown property; known here: name, domid, dtb, dtbPath, agentId, discovery, link$/,
+      /agentID: unknown property; known here: name, domid, dtb, dtbPath, agentId, discovery, link, release, versions$/,
     ],
     [
       'a tree that is not base64',

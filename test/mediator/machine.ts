@@ -335,7 +335,12 @@ export class Machine {
   /** Opens a guest in the next free slot that holds these devices. */
   guest(
     devices: readonly number[],
-    options: { channel?: number; grants?: Grants; name?: string } = {},
+    options: {
+      channel?: number
+      grants?: Grants
+      name?: string
+      versions?: ReadonlyMap<number, number>
+    } = {},
   ): MemoryGuest {
     const slot = this.guests.length
     this.open(slot, devices, options)
@@ -345,7 +350,13 @@ export class Machine {
   open(
     slot: number,
     devices: readonly number[],
-    options: { channel?: number; grants?: Grants; name?: string; maxMessageBytes?: number } = {},
+    options: {
+      channel?: number
+      grants?: Grants
+      name?: string
+      maxMessageBytes?: number
+      versions?: ReadonlyMap<number, number>
+    } = {},
   ): void {
     const channel = options.channel ?? slot + 1
     this.execute({
@@ -357,6 +368,7 @@ export class Machine {
         agentId: channel + 1,
         channel,
         grants: options.grants ?? this.grants(...devices),
+        ...(options.versions === undefined ? {} : { versions: options.versions }),
         link: { kind: 'message-socket', path: 'none' },
         smcId: 0,
         maxMessageBytes: options.maxMessageBytes ?? 128,
