@@ -13,9 +13,11 @@ import { writeDts } from '../dt/write-dts.ts'
 import { writeFdt } from '../dt/write-fdt.ts'
 import { errorText, MediatorError } from '../errors.ts'
 import { names as isNamed } from '../lifecycle/domain.ts'
-import type { DomainView } from '../lifecycle/views.ts'
+import type { DeviceView, DomainView } from '../lifecycle/views.ts'
 import { type Generated, generate } from '../permissions/generate.ts'
+import { type LabelOrder, labelOf, type ResourceNames } from '../permissions/numbering.ts'
 import { planHostDevice } from '../permissions/plan.ts'
+import { spaceOf } from '../scmi/space.ts'
 import { type CommandSpec, type Context, choice, integer, UsageError } from './command.ts'
 import { libvirtLines, qemuArguments, qemuLines, xlLines } from './generate-lines.ts'
 import { type Pair, pair } from './pair.ts'
@@ -100,7 +102,7 @@ export const generateCommand: CommandSpec<GenerateOptions> = {
     },
     {
       flags: '--discovery <mode>',
-      summary: "dense: the guest's ids count from 0. identity: the firmware's ids.",
+      summary: "dense (default): the guest's ids count from 0. identity: the firmware's ids.",
       ...choice(['dense', 'identity']),
     },
     { flags: '--smc-id <id>', summary: 'Function id of the calls.', parse: integer(1, 0xffffffff) },
@@ -132,7 +134,8 @@ export const generateCommand: CommandSpec<GenerateOptions> = {
       )
     const found = await gather(context)
     const conduit = conduitOf(options, found.view, isQemu)
-    const made = generate({ ...found, conduit, discovery: options.discovery ?? 'identity' })
+    const discovery = options.discovery ?? found.view?.discovery ?? 'dense'
+    const made = generate({ ...found, conduit, discovery })
     // Whom a guest shares with is the plan's of all domains; here there is one.
     const problems = made.problems.filter(({ code }) => code !== 'resource-shared')
     for (const { severity, node, text, code } of problems)
@@ -150,6 +153,10 @@ interface Found {
   readonly devices: readonly DeviceNode[]
   /** The domain as the daemon has it. */
   readonly view: DomainView | undefined
+  /** What the firmware calls its resources; empty without a daemon. */
+  readonly names: ResourceNames
+  /** How the domain's guest counts, where it has ids of its own. */
+  readonly order: LabelOrder | undefined
   readonly warnings: readonly string[]
 }
 
@@ -169,6 +176,7 @@ async function gather({ args: [word], options, client }: Context<GenerateOptions
   if (file === undefined)
     throw new MediatorError('NOT_SUPPORTED', 'the daemon has no host tree: name one with --host')
   const host = loadDeviceTree(file)
+  const names = hostFile === undefined ? firmwareNames(await client().devices()) : new Map()
   const warnings: string[] = []
   const partial = domain !== undefined ? loadDeviceTree(domain.value) : partialOf(view, warnings)
   return {
@@ -177,8 +185,38 @@ async function gather({ args: [word], options, client }: Context<GenerateOptions
     partial,
     devices: [...attachedBeside(view, partial, host), ...device.map(text => hostDevice(host, text))],
     view,
+    names,
+    order: view?.discovery === 'dense' ? guestOrder(view.devices, names) : undefined,
     warnings,
   }
+}
+
+/** What the firmware calls its resources, as far as devices name them. */
+function firmwareNames(devices: readonly DeviceView[]): ResourceNames {
+  const names = new Map<number, string[]>()
+  for (const { protocol, namespace = 0, id, name = '' } of devices.flatMap(each => each.resources)) {
+    if (id === null) continue
+    const space = spaceOf(protocol, namespace)
+    const list = names.get(space) ?? []
+    while (list.length <= id) list.push('')
+    list[id] = name
+    names.set(space, list)
+  }
+  return names
+}
+
+/** Labels by the ids that the guest has; a place whose resource is gone keeps an empty one. */
+function guestOrder(devices: readonly DeviceView[], names: ResourceNames): LabelOrder {
+  const order = new Map<number, string[]>()
+  for (const { protocol, namespace = 0, id, guestId } of devices.flatMap(each => each.resources)) {
+    if (id === null || guestId === undefined) continue
+    const space = spaceOf(protocol, namespace)
+    const list = order.get(space) ?? []
+    while (list.length <= guestId) list.push('')
+    list[guestId] = labelOf(names, space, id)
+    order.set(space, list)
+  }
+  return order
 }
 
 /** The tree that the daemon was given, from its file, if that is still the same. */

@@ -57,6 +57,8 @@ export const configHelp: Readonly<Record<string, string>> = {
   'domains[].domid': "The hypervisor's number of it.",
   'domains[].dtb': "The guest's partial device tree, the one that xl gets as device_tree=.",
   'domains[].agentId': 'The agent id it shall have; else the first free one.',
+  'domains[].discovery':
+    "Whose ids its guest sees. dense: its own, counted from 0. identity: the firmware's. auto: dense where its tree carries the marker that scmictl generate writes, else identity; it is auto where it is left out.",
   'domains[].trapSocket': 'Where its trapped calls and its shared memory come from.',
   'domains[].messageSocket': 'Where its frames come from, without shared memory.',
   'domains[].vhostUser': 'Where its virtio device is served over vhost-user.',

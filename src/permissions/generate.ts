@@ -15,9 +15,9 @@ import { writeFdt } from '../dt/write-fdt.ts'
 import { type XenAssignment, xenAssignment } from '../dt/xen-assignment.ts'
 import { MediatorError } from '../errors.ts'
 import { spaceOf } from '../scmi/space.ts'
-import { denseNumbering, HOLE, type Numbering, type ResourceNames } from './numbering.ts'
+import { denseNumbering, HOLE, type LabelOrder, type Numbering, type ResourceNames } from './numbering.ts'
 import { plan } from './plan.ts'
-import type { PlanProblem } from './plan-problems.ts'
+import { type PlanProblem, Problems } from './plan-problems.ts'
 import type { PlanDevice, PlanResource } from './plan-shape.ts'
 
 export interface GenerateInput {
@@ -32,6 +32,8 @@ export interface GenerateInput {
   readonly discovery: 'dense' | 'identity'
   /** What the firmware calls its resources, as far as it is known: marks of dense trees survive new numbers by it. */
   readonly names?: ResourceNames
+  /** How a guest that is there already counts; else as its tree does, and by the firmware's ids. */
+  readonly order?: LabelOrder | undefined
 }
 
 export interface Generated {
@@ -76,11 +78,18 @@ export function generate(input: GenerateInput): Generated {
   })
   const guestId = numbers.guestId.bind(numbers)
   const root = guestTree({ partial, host, fragment, note, guestId })
+  // In a dense tree rights are the host's node's: what the partial tree alone names is not granted.
+  const problems = new Problems()
+  for (const each of made.problems) problems.take(each)
+  if (discovery === 'dense') {
+    const again = plan(host, [{ name: input.name, tree: readDeviceTree(writeFdt(root), partial.file) }])
+    for (const each of again.problems) problems.take(each)
+  }
   const passed = passedDevices(partial, host, () => {})
   return {
     fragment,
     root,
-    problems: made.problems,
+    problems: problems.list,
     notes: [...notes],
     devices,
     assignment: xenAssignment(passed, host),
@@ -107,15 +116,17 @@ class GuestNumbers {
   readonly #partial: Numbering | undefined
 
   constructor(
-    { discovery, names = new Map() }: GenerateInput,
+    { discovery, names = new Map(), order }: GenerateInput,
     partial: DeviceTree,
     named: readonly PlanResource[],
   ) {
-    const resources = named.flatMap(({ protocol, id }) => (id === null ? [] : [{ protocol, id }]))
-    const order = readable(() => denseTree(partial))?.names
+    const resources = named.flatMap(({ protocol, id, namespace }) =>
+      id === null ? [] : [{ protocol, id, ...(namespace === undefined ? {} : { namespace }) }],
+    )
+    const tree = readable(() => denseTree(partial))?.names
     this.#held = new Set(resources.map(({ protocol, id }) => `${protocol}/${id}`))
-    this.#partial = order === undefined ? undefined : denseNumbering(resources, names, order)
-    this.#dense = discovery === 'dense' ? denseNumbering(resources, names, order) : undefined
+    this.#partial = tree === undefined ? undefined : denseNumbering(resources, names, tree)
+    this.#dense = discovery === 'dense' ? denseNumbering(resources, names, order ?? tree) : undefined
   }
 
   guestId(protocol: number, id: number, from: 'partial' | 'host'): number | undefined {

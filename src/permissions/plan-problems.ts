@@ -99,7 +99,11 @@ export class Problems {
     text: string,
     where: { domain?: string; node?: string; severity?: Severity; mismatch?: Mismatch } = {},
   ): void {
-    const problem = { severity: planProblems[code], code, ...where, text }
+    this.take({ severity: planProblems[code], code, ...where, text })
+  }
+
+  /** One that was made elsewhere. */
+  take(problem: PlanProblem): void {
     const key = JSON.stringify(problem)
     if (this.#told.has(key)) return
     this.#told.add(key)

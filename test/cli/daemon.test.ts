@@ -65,11 +65,11 @@ describe.sequential('one operator, one morning', () => {
     expect(second).toMatchObject(quiet)
     expect(second.stderr).toMatch(/^warning: .*guest-a and guest-b.*\(resource-shared\)\n$/)
     expect(
-      (await ask('list')).stdout.split('\n').map(line => line.trimEnd().split(/ +/).slice(0, 7)),
+      (await ask('list')).stdout.split('\n').map(line => line.trimEnd().split(/ +/).slice(0, 8)),
     ).toEqual([
-      ['Name', 'ID', 'Agent', 'State', 'Link', 'Up', 'Devices'],
-      ['guest-a', '3', '4', 'running', 'trap-socket', 'no', '3'],
-      ['guest-b', '-', '2', 'running', 'message-socket', 'no', '3'],
+      ['Name', 'ID', 'Agent', 'State', 'Link', 'Discovery', 'Up', 'Devices'],
+      ['guest-a', '3', '4', 'running', 'trap-socket', 'identity', 'no', '3'],
+      ['guest-b', '-', '2', 'running', 'message-socket', 'identity', 'no', '3'],
       [''],
     ])
     expect(await told('list', '3')).toEqual(await told('list', 'guest-a'))
@@ -112,6 +112,8 @@ describe.sequential('one operator, one morning', () => {
       '/soc/i2c@e6510000',
     ])
     expect(made.notes).toEqual([])
+    const dense = await told('generate', 'guest-a', '--discovery', 'dense')
+    expect(dense.dts).toContain('scmi-mediator,names = "avb", "sd0", "sd0h", "i2c2", "gpu", "codec";')
     const twice = await ask('device-attach', 'guest-b', '4')
     expect([twice.code, twice.stdout]).toEqual([1, ''])
     expect(twice.stderr).toMatch(/^scmictl: .*guest-a.*\n$/)
@@ -165,5 +167,37 @@ describe.sequential('one operator, one morning', () => {
     const states = (await told('agent-list')).map((each: { state: string }) => each.state)
     expect(states).toEqual(['management', 'free', 'free', 'free', 'free'])
     expect((await ask('status')).stdout).toBe('ok\n')
+  })
+
+  test('a generated tree comes to the same grants, under ids that the guest counts from 0', async () => {
+    const blob = daemon.path('own-ids.dtb')
+    const made = await ask(
+      'generate',
+      '--domain',
+      `own-ids=${example('guest-b.dtb')}`,
+      '--format',
+      'dtb',
+      '-o',
+      blob,
+    )
+    expect(made).toEqual({ code: 0, stdout: '', stderr: '' })
+    const added = await ask('domain-add', 'own-ids', '--dtb', blob, '--trap-socket', daemon.path('own.sock'))
+    expect(added).toMatchObject(quiet)
+    const [view] = await told('list', 'own-ids')
+    expect(view.discovery).toBe('dense')
+    type Resource = { protocol: number; id: number; guestId: number; property: string }
+    const held = view.devices.flatMap(({ resources }: { resources: Resource[] }) => resources)
+    const clocks = held.filter(({ protocol }: Resource) => protocol === 0x14)
+    expect(clocks.map(({ id, guestId }: Resource) => [id, guestId])).toEqual([
+      [1, 0],
+      [2, 1],
+      [5, 2],
+      [6, 3],
+      [11, 4],
+    ])
+    // asked for again it counts as it does already
+    const again = await told('generate', 'own-ids')
+    expect(again.dts).toContain('scmi-mediator,names = "usb0", "usb0-phy", "sd2", "sd2h", "adc";')
+    expect(await ask('domain-remove', 'own-ids')).toMatchObject(quiet)
   })
 })
