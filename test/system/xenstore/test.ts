@@ -12,11 +12,13 @@ import { benchFor } from './bench.ts'
 import { type DaemonKind, daemonKinds, StoreDaemon } from './daemon.ts'
 import { deviceFor } from './device.ts'
 import { FakeDomains } from './domains.ts'
+import { followed } from './followed.ts'
 
 const uuid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
 const nodesOfTheLargeDirectory = 10_000
 
-interface Stage {
+/** What each part of the test works with. */
+export interface Stage {
   readonly kind: DaemonKind
   readonly daemon: StoreDaemon
   readonly domains: FakeDomains
@@ -304,7 +306,7 @@ async function against(kind: DaemonKind, steps: Steps): Promise<void> {
     await other.start()
     const world = new FakeDomains(directory)
     const stage = { kind, daemon, domains: world, store, other, steps }
-    for (const part of [nodes, transactions, domains, throughDevice, watches]) await part(stage)
+    for (const part of [nodes, transactions, domains, throughDevice, watches, followed]) await part(stage)
     world.close()
   } finally {
     await store.stop()
