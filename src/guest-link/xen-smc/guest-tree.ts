@@ -24,18 +24,33 @@ const magicBytes = [0xd0, 0x0d, 0xfe, 0xed]
 export function readGuestTree(xen: Xen, domid: number): GuestTree {
   const context = new VcpuContext()
   try {
-    checkedXen('xc_vcpu_getcontext', domid, context.read(xen, domid, 0))
-    if (context.is32Bit)
-      throw new MediatorError(
-        'DTB_REFUSED',
-        `domain ${domid} is a 32-bit guest, which has no SMC conduit here`,
-      )
+    readStart(xen, domid, context)
     const address = context.x0
     const blob = readBlob(xen, domid, address)
     return { address, blob, tree: readDeviceTree(blob, `domain ${domid}'s memory`) }
   } finally {
     context.release()
   }
+}
+
+/** Refuses a guest that has not run and is a 32-bit one. Later none can be told by its state. */
+export function refuse32Bit(xen: Xen, domid: number): void {
+  const context = new VcpuContext()
+  try {
+    readStart(xen, domid, context)
+  } finally {
+    context.release()
+  }
+}
+
+/** Reads vCPU 0 of a guest that has not run, which must not begin in 32-bit state. DTB_REFUSED, XEN_REFUSED. */
+function readStart(xen: Xen, domid: number, context: VcpuContext): void {
+  checkedXen('xc_vcpu_getcontext', domid, context.read(xen, domid, 0))
+  if (context.is32Bit)
+    throw new MediatorError(
+      'DTB_REFUSED',
+      `domain ${domid} is a 32-bit guest: its PSCI cannot be served by SMC`,
+    )
 }
 
 function readBlob(xen: Xen, domid: number, address: number): Uint8Array {

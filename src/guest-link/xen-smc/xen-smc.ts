@@ -20,7 +20,7 @@ import { LinkCounters, type LinkParts } from '../link-parts.ts'
 import { LogShare } from '../log-share.ts'
 import { Bucket } from './bucket.ts'
 import { setSmcConduit } from './conduit.ts'
-import { readGuestTree } from './guest-tree.ts'
+import { readGuestTree, refuse32Bit } from './guest-tree.ts'
 import { MonitorJournal } from './journal.ts'
 import { DomainMonitor } from './monitor.ts'
 import { placeOf } from './page-place.ts'
@@ -175,6 +175,7 @@ export class XenSmcLink implements GuestLink, Source {
     checkedXen('xc_domain_pause', domid, xen.pause(domid))
     try {
       const journal = new MonitorJournal(options.journal, domid, info.uuid)
+      if (options.conduit === 'psci' && info.cpuTimeNs === 0) refuse32Bit(xen, domid)
       this.#monitor = this.#takeOver(journal, info.vcpus)
     } catch (error) {
       this.#free()

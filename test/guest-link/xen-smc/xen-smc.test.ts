@@ -334,6 +334,7 @@ describe.skipIf(!hasCompiler)('a domain whose SMCs are monitored', () => {
       standin.create(1, { tree: guestTree })
       standin.setX0(1, treeAddress, 0x1d3)
       expect(() => serve(1, new EchoHandler(), { conduit: 'smc' })).toThrow(/32-bit guest/)
+      expect(() => serve(1, new EchoHandler(), { conduit: 'psci' })).toThrow(/32-bit guest/)
     })
   })
 
