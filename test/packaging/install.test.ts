@@ -76,6 +76,7 @@ describe.skipIf(!has('dpkg-deb'))('the Debian package', () => {
     const list = files(tree)
     for (const path of [
       'usr/lib/systemd/system/scmid.service',
+      'etc/xen/scripts/vif-scmi',
       'usr/share/man/man8/scmid.8.gz',
       'usr/share/man/man1/scmictl.1.gz',
       'usr/share/man/man5/scmid.conf.5.gz',
