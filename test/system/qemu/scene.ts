@@ -27,9 +27,11 @@ export class Scene {
 
   /** Fetches and builds what is not in the cache, and starts the daemon. */
   static async prepare(steps: Steps): Promise<Scene> {
-    const qemu = await steps.phase('QEMU, unpacked', qemuTree)
-    const { tree } = await steps.phase("Debian's kernel, unpacked", kernelPackages)
-    const { image, modules } = await steps.phase('drivers that Debian leaves off, built', debianKernel)
+    const [qemu, { image, modules }] = await Promise.all([
+      steps.phase('QEMU, unpacked', qemuTree),
+      steps.phase("Debian's kernel, unpacked, and the drivers that it leaves off, built", debianKernel),
+    ])
+    const { tree } = await kernelPackages()
     const daemon = await steps.phase('scmid starts', () => DaemonProcess.start())
     return new Scene({ qemu, image, modules, busybox: join(tree, 'usr/bin/busybox') }, daemon)
   }
