@@ -312,6 +312,7 @@ export class VhostUserBackend {
     const ring = this.#ring(index)
     if (ring.queue !== undefined && !this.#device.ringStopping(index)) {
       this.#stopping = index
+      ring.stopping = true
       return 'later'
     }
     this.#answerBase(index)

@@ -24,12 +24,13 @@ export class Vring {
   log: InflightLog | undefined = undefined
   /** The queue, from its start to its stop. */
   queue: DeviceQueue | undefined = undefined
-  /** Nothing more is taken from it until it is started anew. */
+  /** Nothing more is taken from it: until it is started anew, or because its stop is awaited. */
   broken = false
+  stopping = false
 
   /** Whether new entries may be taken. */
   get serving(): boolean {
-    return this.queue !== undefined && this.enabled && !this.broken
+    return this.queue !== undefined && this.enabled && !this.broken && !this.stopping
   }
 
   /** Whether all has been said that a start needs. */
@@ -54,6 +55,7 @@ export class Vring {
     this.queue = undefined
     this.log = undefined
     this.broken = false
+    this.stopping = false
   }
 
   /** Tells the driver that something is used. */

@@ -164,6 +164,9 @@ describe('a ring that is to stop', () => {
     step()
     guest.socket.send(vu.GET_VRING_BASE, u32(0, 0))
     expect(guest.socket.reply()).toBeUndefined()
+    guest.post(Buffer.from('0150140000000000', 'hex')) // too late for this run of the ring
+    step()
+    expect(handler.frames).toHaveLength(1)
     handler.answer()
     step()
     expect(guest.socket.reply()?.payload.toString('hex')).toBe('0000000001000000')
