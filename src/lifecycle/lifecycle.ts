@@ -38,6 +38,11 @@ export class Lifecycle {
     return this.#rooms.ledger.list
   }
 
+  /** Domains that an earlier run left and that could not come back. */
+  get lost(): readonly { readonly name: string; readonly domid?: number; readonly uuid?: string }[] {
+    return [...this.#rooms.ledger.lost.values()].map(({ saved }) => saved)
+  }
+
   /** What an operator should look at, one sentence each. */
   get problems(): readonly string[] {
     return [...this.#rooms.ledger.problems.values(), ...this.#parts.firmware.undenied.values()]

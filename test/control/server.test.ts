@@ -457,3 +457,18 @@ async function leaveStale(path: string): Promise<void> {
   expect(existsSync(bound)).toBe(false)
   expect(existsSync(path)).toBe(true)
 }
+
+test('domains of a hypervisor are listed, held, released, and a configuration is tried', async () => {
+  await server().start()
+  const client = new ControlClient(socket)
+  const gate = { domid: 7, uuid: 'u', name: 'guest-a', state: 'served' as const, held: false, dtdevs: [] }
+  daemon.gates = [gate]
+  expect(await client.gatedDomains()).toEqual([gate])
+  expect(await client.holdDomain('guest-a')).toEqual({ ...gate, held: true })
+  expect(await client.releaseDomain('7')).toEqual(gate)
+  expect((await refusal(client.holdDomain('8'))).code).toBe('DOMAIN_UNKNOWN')
+  const configuration = JSON.stringify({ c_info: { name: 'b' }, b_info: { device_tree: '/b.dtb' } })
+  expect(await client.preflight(configuration)).toMatchObject({ dryRun: true, domain: 'b' })
+  expect((await refusal(client.preflight('{}'))).path).toBe('device_tree')
+  expect((await refusal(client.preflight(''))).code).toBe('REQUEST_INVALID')
+})

@@ -22,6 +22,10 @@ export class GatedDomain {
   devices: readonly string[] = []
   /** An operator wants it held when the gate is done with it. */
   held = false
+  /** It ran when the daemon was started: nobody lost a race for it. */
+  wasRunning = false
+  /** What was published of it last; never rejects. */
+  publishing: Promise<void> = Promise.resolve()
   /** Its way through the gate; never rejects. */
   passage: Promise<void> = Promise.resolve()
   readonly #gone = new AbortController()

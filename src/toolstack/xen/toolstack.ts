@@ -47,7 +47,10 @@ export interface XenToolstackOptions {
 export interface XenToolstackParts {
   readonly store: XenstoreClient
   readonly hypervisor: Hypervisor
-  readonly lifecycle: Pick<Lifecycle, 'addDomain' | 'removeDomain' | 'renameDomain' | 'domains' | 'tell'>
+  readonly lifecycle: Pick<
+    Lifecycle,
+    'addDomain' | 'removeDomain' | 'renameDomain' | 'domains' | 'lost' | 'tell'
+  >
   readonly holds: Holds
   /** The link that a domain is served by, and the agent id that it shall have. */
   readonly serving: (domain: { name: string; uuid: string; devices: readonly AddressRange[] }) => {
@@ -70,6 +73,7 @@ export class XenToolstack implements ToolstackGate {
   #scanning: Promise<void> | undefined
   #again = false
   #open = false
+  #starting = true
   #look: NodeJS.Timeout | undefined
 
   constructor(options: XenToolstackOptions, parts: XenToolstackParts) {
@@ -95,6 +99,7 @@ export class XenToolstack implements ToolstackGate {
     this.#look = setInterval(() => this.scan(), this.#options.lookMs ?? 30_000)
     this.#look.unref()
     await this.settled()
+    this.#starting = false
   }
 
   /** Domains are served on; none is let through the gate from now on: those in it stay held, for the next daemon. */
@@ -208,7 +213,7 @@ export class XenToolstack implements ToolstackGate {
   /** The store may be a new one, and empty. */
   #rescan(): void {
     void publishDaemon(this.#parts.store, 'running', this.#options.version).catch(() => {})
-    for (const domain of this.#domains.values()) this.#publish(domain)
+    for (const domain of this.#domains.values()) void this.#publish(domain)
     this.scan()
   }
 
@@ -248,6 +253,11 @@ export class XenToolstack implements ToolstackGate {
     return found === undefined ? undefined : { name: found.spec.name, agentId: found.agent.agentId }
   }
 
+  /** An earlier run served it, and it could not come back. */
+  #lost({ domid, uuid }: GatedDomain): { readonly name: string } | undefined {
+    return this.#parts.lifecycle.lost.find(each => each.domid === domid && each.uuid === uuid)
+  }
+
   // ---- the gate ----
 
   #arrive({ domid, uuid, cpuTimeNs }: DomainInfo): void {
@@ -262,6 +272,7 @@ export class XenToolstack implements ToolstackGate {
       return
     }
     const ran = cpuTimeNs > 0
+    domain.wasRunning = ran && this.#starting
     try {
       if (!ran) holds.take(domid, uuid)
     } catch (error) {
@@ -290,8 +301,7 @@ export class XenToolstack implements ToolstackGate {
         'PLAN_REFUSED',
         `its configuration has arm_sci="${armSci}": Xen itself would serve it`,
       )
-    if (this.#hasRun(domain))
-      return this.#sanction(domain, this.#options.late, 'it had run before it could be held')
+    if (this.#hasRun(domain)) return this.#late(domain)
     if (this.#isCopy(domain))
       return this.#sanction(
         domain,
@@ -308,7 +318,7 @@ export class XenToolstack implements ToolstackGate {
     if (missing.length > 0)
       log('warn', `${name}: passed through without SCMI, as its tree does not name it: ${missing.join(', ')}`)
     this.#granted(domain, outcome)
-    await this.#published(domain)
+    await domain.publishing
     this.#letGo(domain)
     log('info', `domain ${domid} (${name}) has agent ${outcome.agentId}`)
   }
@@ -329,6 +339,19 @@ export class XenToolstack implements ToolstackGate {
   #fail(domain: GatedDomain, error: unknown): void {
     if (!this.#open && !(error instanceof MediatorError)) return
     this.#sanction(domain, this.#options.refused, errorText(error))
+  }
+
+  /** A domain is not destroyed because the daemon was: what ran before it came is only denied. */
+  #late(domain: GatedDomain): void {
+    const { late } = this.#options
+    if (this.#lost(domain) !== undefined)
+      return this.#sanction(
+        domain,
+        'deny',
+        'it was served, and could not be taken up again; see scmictl status',
+      )
+    if (domain.wasRunning) return this.#sanction(domain, 'deny', 'it ran when the daemon was started')
+    this.#sanction(domain, late, 'it had run before it could be held')
   }
 
   #sanction(domain: GatedDomain, sanction: Sanction, reason: string): void {
@@ -356,14 +379,14 @@ export class XenToolstack implements ToolstackGate {
     domain.state = 'served'
     domain.agentId = agentId
     domain.reason = undefined
-    this.#publish(domain)
+    void this.#publish(domain)
   }
 
   #deny(domain: GatedDomain, reason: string): void {
     domain.state = 'denied'
     domain.reason = reason
     domain.agentId = undefined
-    this.#publish(domain)
+    void this.#publish(domain)
   }
 
   /** The gate's hold, unless an operator wants it longer. */
@@ -391,7 +414,7 @@ export class XenToolstack implements ToolstackGate {
     await domain.passage
     const { lifecycle, log } = this.#parts
     domain.state = 'leaving'
-    const served = this.#served(domain)
+    const served = this.#served(domain) ?? this.#lost(domain)
     if (served === undefined) return
     try {
       await lifecycle.removeDomain(served.name, { dryRun: false })
@@ -451,11 +474,13 @@ export class XenToolstack implements ToolstackGate {
 
   // ---- telling ----
 
-  #publish(domain: GatedDomain): void {
-    void this.#published(domain)
+  /** One after the other, each as the domain stands by then: a late attempt must not bring back a former state. */
+  #publish(domain: GatedDomain): Promise<void> {
+    domain.publishing = domain.publishing.then(() => this.#publishNow(domain))
+    return domain.publishing
   }
 
-  async #published({ domid, uuid, state, agentId, reason, devices }: GatedDomain): Promise<void> {
+  async #publishNow({ domid, uuid, state, agentId, reason, devices }: GatedDomain): Promise<void> {
     if (state === 'unmanaged' || state === 'leaving') return
     const { store, log } = this.#parts
     try {

@@ -58,11 +58,12 @@ export class XenMachine extends XenHost {
   }
 
   /** The daemon's successor over the same files, platform and domains; not started. */
-  async successor(): Promise<void> {
+  async successor(before: (site: Site) => void = () => {}): Promise<void> {
     this.site = await this.site.next({
       isGone: spec => this.domains.get(spec.domid ?? -1)?.uuid !== spec.uuid,
     })
     this.#build()
+    before(this.site)
     await this.site.lifecycle.recover()
   }
 

@@ -61,14 +61,12 @@ describe.skipIf(!hasCompiler)('the gate', () => {
     expect(machine.site.faults()).toEqual([])
   })
 
-  test.each([
-    ['deny', 'late'],
-    ['destroy', 'late'],
-  ] as const)('%s: a domain that had run before it could be held', async (late, why) => {
-    const machine = await XenMachine.with({ late })
-    machine.create(7, a)
-    machine.letRun(7)
-    await machine.toolstack.start()
+  test.each(['deny', 'destroy'] as const)('%s: a domain that had run before it could be held', async late => {
+    const machine = await XenMachine.started({ late })
+    machine.make(7, 'guest-a')
+    machine.letRun(7) // before this thread hears of it
+    machine.configure(7, a)
+    machine.introduce()
     if (late === 'deny') {
       expect(await machine.reaches(7, 'denied')).toMatchObject({
         reason: 'it had run before it could be held',
@@ -77,7 +75,16 @@ describe.skipIf(!hasCompiler)('the gate', () => {
       expect(machine.pauses(7)).toBe(0)
       await vi.waitFor(() => expect(machine.node('/local/domain/7/scmi/state')).toBe('denied n0,r7'))
     } else await vi.waitFor(() => expect(machine.standin.look(7).there).toBe(false))
-    expect(machine.site.lifecycle.domains, why).toEqual([])
+    expect(machine.site.lifecycle.domains).toEqual([])
+  })
+
+  test('a domain that ran when the daemon came is not destroyed for it', async () => {
+    const machine = await XenMachine.with({ late: 'destroy' })
+    machine.create(7, a)
+    machine.letRun(7)
+    await machine.toolstack.start()
+    expect((await machine.reaches(7, 'denied')).reason).toBe('it ran when the daemon was started')
+    expect(machine.standin.look(7).there).toBe(true)
   })
 
   test.each(['deny', 'destroy'] as const)('%s: a domain that contradicts the plan', async refused => {
@@ -335,6 +342,26 @@ describe.skipIf(!hasCompiler)('the daemon’s successor', () => {
     await machine.reaches(7, 'served')
     await machine.unheld(7)
     expect(machine.pauses(7)).toBe(1)
+  })
+
+  test('a domain that could not come back is denied, and forgotten when it goes', async () => {
+    const machine = await XenMachine.started({ late: 'destroy' })
+    machine.create(7, a)
+    await machine.reaches(7, 'served')
+    machine.letRun(7)
+    await machine.toolstack.stop()
+    await machine.successor(site => {
+      site.broken.open = true
+    })
+    await machine.toolstack.start()
+    expect((await machine.reaches(7, 'denied')).reason).toContain('could not be taken up again')
+    machine.site.broken.open = false
+    machine.shutDown(7, 'reboot')
+    machine.destroy(7)
+    machine.create(8, a)
+    await machine.reaches(8, 'served')
+    expect(machine.site.lifecycle.lost).toEqual([])
+    expect(machine.site.faults()).toEqual([])
   })
 
   test('takes back what went meanwhile', async () => {
