@@ -1,6 +1,11 @@
 // The protocol tables of README and docs/protocols.md in Markdown, made from the schema. Text only, reads nothing else.
 import { base } from '../scmi/base.ts'
-import { NEGOTIATE_PROTOCOL_VERSION, PROTOCOL_MESSAGE_ATTRIBUTES, PROTOCOL_VERSION } from '../scmi/common.ts'
+import {
+  NEGOTIATE_PROTOCOL_VERSION,
+  PROTOCOL_ATTRIBUTES,
+  PROTOCOL_MESSAGE_ATTRIBUTES,
+  PROTOCOL_VERSION,
+} from '../scmi/common.ts'
 import { protocols, releases } from '../scmi/protocols.ts'
 import {
   type AnyMessage,
@@ -62,6 +67,14 @@ function own(p: Protocol, m: AnyMessage): string {
   if (m.lists !== undefined) ways.push('descriptors of others are blanked')
   const hidden = fieldsWhere(p, m, field => (field.role === 'hidden' ? all32 : (field.hidden ?? 0)))
   if (hidden.length > 0) ways.push(`blanked: ${hidden.join(', ')}`)
+  const { tail } = formAt(m, p.versions.at(-1)?.version ?? 0).response
+  if (Object.values(tail?.entry.fields ?? {}).some(({ role }) => role === 'resource'))
+    ways.push('*dense*: local, what the guest can name of it')
+  const ids = fieldsWhere(p, m, ({ role }) => (role === 'resource' ? all32 : 0))
+  if (ids.length > 0) ways.push(`*dense*: the guest's own id in ${ids.join(', ')}`)
+  if (m.members !== undefined) ways.push('*dense*: counts members that the guest can name')
+  if (m.id === PROTOCOL_ATTRIBUTES && (p.resource !== undefined || p.namespaces !== undefined))
+    ways.push("*dense*: counts the guest's own")
   const promises = fieldsWhere(p, m, field => field.p2a ?? 0)
   if (promises.length > 0) ways.push(`blanked without a way back: ${promises.join(', ')}`)
   return ways.join('; ')
@@ -121,16 +134,11 @@ function named({ resource, selector }: AnyMessage): string {
   return `\`${resource}\`${selector === undefined ? '' : `, kind by \`${selector.field}\``}`
 }
 
-/** Why no guest can hold anything of a protocol, as a sentence; empty where it can. */
-function withheld(p: Protocol): string {
-  const why =
-    p.namespaces !== undefined
-      ? 'they are numbered apart, which grants cannot tell yet'
-      : p.denseOnly
-        ? "an agent can use its own only where it sees no others', and ids are the firmware's so far"
-        : ''
-  return why === '' ? '' : ` **Guests hold none of them, so the whole protocol is denied:** ${why}.`
-}
+/** Who cannot hold anything of a protocol, as a sentence; empty where everybody can. */
+const withheld = (p: Protocol): string =>
+  p.denseOnly === true
+    ? " **Guests that see the firmware's ids hold none of them:** an agent can use its own only where it sees no others'."
+    : ''
 
 function protocolSection(p: Protocol): string[] {
   const versions = p.versions.map(v => `${dotted(v.version)} (SCMI ${v.release})`).join(', ')
@@ -184,6 +192,7 @@ version presented to the guest, is NOT_FOUND; a protocol that is not here is NOT
 | placeholder | a constant answer, the same for every resource that is not the guest's, so that nothing leaks; \`#\` stands for the resource's id. Size, reserved bits and values are checked first |
 | votes | of a resource that several can reach, requests are counted: the release of one is SUCCESS and not sent while another still needs it |
 | exclusive | of a resource that several can reach, who sets it first holds it; others are denied |
+| *dense* | for guests with ids of their own ([discovery](discovery.md)): the resource named in a command, a delayed response or a notification is translated everywhere; what is said here comes on top. Others' resources have no id there |
 `
 
 /** docs/protocols.md: every message, its id, version, effect and resource, and what mediation does with it. */

@@ -1,4 +1,5 @@
 // What `scmictl plan` is asked to plan: the host's tree and each domain's files, from options and a configuration.
+import type { Discovery } from '../config/names.ts'
 import { parseConfig } from '../config/scmid.ts'
 import { integer, UsageError } from './command.ts'
 import type { Pair } from './pair.ts'
@@ -17,6 +18,8 @@ export interface PlannedDomain {
   readonly name: string
   readonly dtb: string
   readonly agentId: number | undefined
+  /** Whose ids its tree has; undefined where nothing says so. */
+  readonly discovery: Discovery | undefined
   readonly smcId: number
   /** Undefined where nothing says how the guest reaches the daemon. */
   readonly conduit: 'smc' | 'virtio' | undefined
@@ -46,13 +49,20 @@ export function planInputs({ host, domain = [], agent = [], config: file, smcId,
   const usual = smcId ?? config?.guests.smcId ?? usualSmcId
   const given = domain.map(({ name, value }): PlannedDomain => {
     const other = configured.find(each => each.name === name)
-    return { ...facts(other, usual), name, dtb: value, agentId: other?.agentId, xl: undefined }
+    return {
+      ...facts(other, usual),
+      name,
+      dtb: value,
+      agentId: other?.agentId,
+      discovery: other?.discovery,
+      xl: undefined,
+    }
   })
   const rest = configured
     .filter(({ name }) => !domain.some(each => each.name === name))
     .map((each): PlannedDomain => {
-      const { name, dtb, agentId } = each
-      return { ...facts(each, usual), name, dtb, agentId, xl: undefined }
+      const { name, dtb, agentId, discovery } = each
+      return { ...facts(each, usual), name, dtb, agentId, discovery, xl: undefined }
     })
   const domains = [...given, ...rest].map(each => {
     const pin = pins.get(each.name)

@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { errorText, MediatorError } from '../errors.ts'
 import { socketMode, socketOwner, type WrittenAccess } from './accounts.ts'
 import { type ConfiguredFirmware, firmwareProblems, identityProblems, resolvedFirmware } from './firmware.ts'
+import type { Discovery } from './names.ts'
 import { type DirectoryOverrides, maxSocketPathBytes } from './paths.ts'
 import { ScmidSchema, type WrittenConfig } from './scmid-schema.ts'
 import { type Problem, readYamlFile } from './yaml-file.ts'
@@ -31,6 +32,8 @@ export interface ConfiguredDomain {
   /** Absolute path of its partial device tree. */
   readonly dtb: string
   readonly agentId?: number
+  /** Whose ids its guest sees; `auto` when absent. */
+  readonly discovery?: Discovery
   readonly link: ConfiguredLink
   /** SCMI release that it is shown, and versions of single protocols by key. */
   readonly release?: '1.0' | '2.0' | '3.0' | '3.1' | '3.2'

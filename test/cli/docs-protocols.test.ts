@@ -79,7 +79,16 @@ describe('the fate of a message', () => {
       ['1.0', 'query', '`clock_id`', 'forwarded', 'placeholder: `num_rates_flags` returned 1; `rate` 0'],
     ],
     ['VOLTAGE_CONFIG_SET', ['1.0', 'control', '`domain_id`', 'votes', 'denied']],
-    ['SENSOR_DESCRIPTION_GET', ['1.0', 'query', '', 'forwarded; descriptors of others are blanked', '']],
+    [
+      'SENSOR_DESCRIPTION_GET',
+      [
+        '1.0',
+        'query',
+        '',
+        'forwarded; descriptors of others are blanked; *dense*: local, what the guest can name of it',
+        '',
+      ],
+    ],
   ])('%s is %j', (name, cells) => {
     expect(rowOf(name)).toEqual(cells)
   })

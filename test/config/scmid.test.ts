@@ -89,7 +89,7 @@ audit: { queries: true, recordsPerGuest: 16, maxFileBytes: 65536, files: 1 }
 log: { level: debug }
 directories: { run: run, state: /state }
 domains:
-  - { name: a, domid: 7, dtb: ../a.dtb, agentId: 3, trapSocket: a.sock, smcId: 0x82000009 }
+  - { name: a, domid: 7, dtb: ../a.dtb, agentId: 3, discovery: dense, trapSocket: a.sock, smcId: 0x82000009 }
   - { name: b, dtb: b.dtb, messageSocket: /run/b.sock, release: '3.0', versions: { clock: '2.0' } }
   - { name: c, dtb: c.dtb, vhostUser: { path: c.sock } }
   - { name: d, dtb: d.dtb, vhostUser: { path: d.sock, mode: '0660', owner: 'root:7' } }
@@ -116,6 +116,7 @@ domains:
     {
       name: 'a',
       domid: 7,
+      discovery: 'dense',
       dtb: join(folder, '../a.dtb'),
       agentId: 3,
       link: { kind: 'trap-socket', path: join(folder, 'a.sock'), smcId: 0x82000009 },

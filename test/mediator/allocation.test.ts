@@ -10,6 +10,7 @@ import { createCounters } from '../../src/mediator/counters.ts'
 import { maxGuests } from '../../src/mediator/guest.ts'
 import { Relay } from '../../src/mediator/relay.ts'
 import { Reactor } from '../../src/native/reactor.ts'
+import { compileDense } from '../../src/permissions/dense.ts'
 import { compileGrants, noGrants, protocolIds } from '../../src/permissions/grants.ts'
 import { Transfer } from '../../src/transfer.ts'
 import { collectionsWithin } from '../native/no-garbage.ts'
@@ -89,6 +90,24 @@ const frames = [
   [word(0x14, 0x2), 0xffff_ffff],
 ].map(words => Int32Array.from(words, each => each | 0))
 
+/** Of a guest with ids of its own: clocks are a hole, 1 and 2, and it has a sensor, a reset and a power domain. */
+const denseFrames = [
+  [word(0x14, 0x6), 1],
+  [word(0x14, 0x7), 2, 1, 0],
+  [word(0x14, 0x7), 2, 0, 0],
+  [word(0x14, 0xc), 1, 0],
+  [word(0x14, 0xe), 1],
+  [word(0x14, 0x1)],
+  [word(0x14, 0x3), 0],
+  [word(0x14, 0x6), 3],
+  [word(0x14, 0x6), 0xffff_ffff],
+  [word(0x14, 0xd), 1, 0xffff_ffff],
+  [word(0x15, 0x3), 0],
+  [word(0x15, 0x3), 0xffff_ffff],
+  [word(0x16, 0x4), 0, 1, 0],
+  [word(0x11, 0x4), 0, 0, 0],
+].map(words => Int32Array.from(words, each => each | 0))
+
 test('no garbage is collected in ten million messages', async () => {
   const { platform } = example(text => text.replaceAll('permissions: deny', 'permissions: allow'))
   const link = new EmbeddedLink(platform)
@@ -122,6 +141,16 @@ test('no garbage is collected in ten million messages', async () => {
     [0x17, 4],
   ] as const)
     counts[protocol] = count
+  const versions = new Map([
+    [0x10, 0x2_0001],
+    [0x11, 0x3_0001],
+    [0x12, 0x2_0001],
+    [0x13, 0x4_0000],
+    [0x14, 0x3_0000],
+    [0x15, 0x3_0001],
+    [0x16, 0x3_0001],
+    [0x17, 0x2_0001],
+  ])
   const fail = (error: unknown): void => {
     if (error !== undefined) throw error
   }
@@ -129,16 +158,7 @@ test('no garbage is collected in ten million messages', async () => {
     {
       type: 'configure',
       setup: {
-        versions: new Map([
-          [0x10, 0x2_0001],
-          [0x11, 0x3_0001],
-          [0x12, 0x2_0001],
-          [0x13, 0x4_0000],
-          [0x14, 0x3_0000],
-          [0x15, 0x3_0001],
-          [0x16, 0x3_0001],
-          [0x17, 0x2_0001],
-        ]),
+        versions,
         counts,
         identity: { vendor: 'example', implementationVersion: 1 },
         host: noGrants(),
@@ -152,9 +172,31 @@ test('no garbage is collected in ten million messages', async () => {
       resources.map(([protocol, id]) => ({ protocol, id })),
       counts,
     )
+  const { grants: dense } = compileDense(
+    (
+      [
+        [0x14, 1],
+        [0x14, 2],
+        [0x15, 1],
+        [0x16, 1],
+        [0x11, 1],
+      ] as const
+    ).map(([protocol, id]) => ({ protocol, id })),
+    {
+      counts,
+      versions,
+      names: new Map(),
+      lists: new Map([
+        [0x1503, new Map([[0x15, [{ space: 0x15, entries: [Uint8Array.of(1, ...new Uint8Array(27))] }]]])],
+        [0x140c, new Map([[0x14, [undefined, { space: 0x14, entries: [Uint8Array.of(2, 0, 0, 0)] }]]])],
+      ]),
+    },
+    new Map([[0x14, ['#9']]]),
+  )
   for (const [slot, grants] of [
     own([0x14, 3], [0x14, 8], [0x11, 2], [0x16, 2], [0x13, 0], [0x15, 0], [0x17, 0]),
     own([0x11, 2], [0x14, 9]),
+    dense,
   ].entries())
     relay.execute(
       {
@@ -173,18 +215,19 @@ test('no garbage is collected in ten million messages', async () => {
       },
       fail,
     )
-  const [first, second] = guests as [OneTransfer, OneTransfer]
+  const [first, second, third] = guests as [OneTransfer, OneTransfer, OneTransfer]
   const on = Int32Array.of(word(0x11, 0x4), 0, 2, 0)
   const off = Int32Array.of(word(0x11, 0x4), 0, 2, 0x4000_0000)
-  const tails = [0, 1].map(slot => headerOffset(slot))
+  const tails = [0, 1, 2].map(slot => headerOffset(slot))
   const run = (times: number): void => {
-    const rounds = Math.ceil(times / (frames.length + 1))
+    const rounds = Math.ceil(times / (frames.length + denseFrames.length + 1))
     for (let round = 0; round < rounds; round++) {
       for (let i = 0; i < frames.length; i++) first.send(frames[i] as Int32Array)
+      for (let i = 0; i < denseFrames.length; i++) third.send(denseFrames[i] as Int32Array)
       // The other votes for seven rounds, then lets go: some OFFs are kept here, some go out on both channels.
       second.send((round & 7) === 7 ? off : on)
       if ((round & 1023) === 1023)
-        for (let i = 0; i < 2; i++) {
+        for (let i = 0; i < tails.length; i++) {
           const at = tails[i] as number
           Atomics.store(words, at + TAIL, words[at + HEAD] as number) // the reader has taken everything
         }
@@ -195,9 +238,10 @@ test('no garbage is collected in ten million messages', async () => {
   setFlagsFromString('--expose-gc')
   runInNewContext('gc')()
   run(1_000_000)
-  const before = first.answered + second.answered
+  const answered = (): number => first.answered + second.answered + third.answered
+  const before = answered()
   expect(await collectionsWithin(() => run(10_000_000))).toBe(0)
-  expect(first.answered + second.answered - before).toBeGreaterThanOrEqual(10_000_000)
+  expect(answered() - before).toBeGreaterThanOrEqual(10_000_000)
   relay.close()
   reactor.close()
 }, 300_000)

@@ -363,6 +363,28 @@ describe('pins, groups and functions', () => {
   })
 })
 
+test('with the platform’s ids: of another’s pins there is nothing, and nothing can be done to them', () => {
+  const named = (words: readonly number[]) =>
+    Buffer.from(Uint32Array.from(words.slice(2)).buffer)
+      .toString('latin1')
+      .replace(/\0+$/, '')
+  for (const [id, selector] of [
+    [3, 0],
+    [1, 1],
+    [2, 2],
+  ] as const) {
+    const words = same.words(0x1903, id, selector)
+    expect([words.slice(0, 2), named(words)]).toEqual([[SUCCESS, 0], `unused-${id}`])
+  }
+  expect(same.words(0x1904, 1, 1, 0)).toEqual([SUCCESS, 0])
+  expect(same.words(0x1904, 1, 1, 1)).toEqual([OUT_OF_RANGE])
+  expect(same.words(0x1905, 3, 0)).toEqual([SUCCESS, NONE, 0])
+  expect(same.status(0x1906, 3, 0, 1 << 10)).toBe(DENIED)
+  for (const message of [0x1907, 0x1908]) expect(same.status(message, 1, 1)).toBe(DENIED)
+  expect(same.status(0x1909, 3, 0)).toBe(NOT_SUPPORTED)
+  expect(same.status(0x1906, 0, 2, 1 << 10), 'a function that is not its own').toBe(DENIED)
+})
+
 test('the audit log tells of the platform’s ids', () => {
   machine.records()
   dense.status(0x140d, 5, 4)
