@@ -1,7 +1,7 @@
 // One region of shared guest memory: a file descriptor, where it lies for the guest and for its front end, and how it
 // may be reached. Whether it may be mapped depends on its seals: a file that shrinks under a mapping kills the process.
 import { fstatSync } from 'node:fs'
-import { close, fcntl } from '../native/libc.ts'
+import { close, fcntl, pwrite } from '../native/libc.ts'
 import { F_GET_SEALS, F_SEAL_SHRINK } from '../native/linux.ts'
 
 /** Where a region lies, as the front end says. Every number is exact. */
@@ -57,6 +57,9 @@ export class GuestRegion {
     if (seals < 0) return 'the memory is no memfd and no file of a tmpfs or hugetlbfs'
     const sealed = (seals & F_SEAL_SHRINK) !== 0
     if (!sealed && unsealed === 'refuse') return 'the memory is not sealed with F_SEAL_SHRINK'
+    // No bytes at all: a file of hugetlbfs, or one that was opened for reading, takes not even those.
+    if (!sealed && pwrite(fd, 0, 0, offset) < 0)
+      return 'the memory is not sealed with F_SEAL_SHRINK, and cannot be written through its descriptor'
     const stat = fstatSync(fd)
     if (!stat.isFile() || stat.size < offset + size)
       return `the file holds ${stat.size} bytes, and the region ends at ${offset + size}`

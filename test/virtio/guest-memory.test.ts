@@ -125,6 +125,22 @@ test.each<[string, () => string | undefined]>([
       return memory.add(file(4096, 0)[1], { gpa: 0, size: 4096, uva, offset: 0 })
     },
   ],
+  [
+    'not sealed, and for reading only',
+    () => {
+      const [kept, given] = file(4096, 0)
+      libc.close(given)
+      return memory.add(openSync(`/proc/self/fd/${kept}`, 'r'), { gpa: 0, size: 4096, uva, offset: 0 })
+    },
+  ],
+  [
+    'sealed, and for reading only',
+    () => {
+      const [kept, given] = file(4096)
+      libc.close(given)
+      return memory.add(openSync(`/proc/self/fd/${kept}`, 'r'), { gpa: 0, size: 4096, uva, offset: 0 })
+    },
+  ],
   ['a device', () => memory.add(openSync('/dev/zero', 'r+'), { gpa: 0, size: 4096, uva, offset: 0 })],
   [
     'a file on a disk',
@@ -156,7 +172,7 @@ test.each<[string, () => string | undefined]>([
   const open = readdirSync('/proc/self/fd').length
   for (let i = 0; i < 3; i++) add()
   memory.clear()
-  // Only what the test keeps stays open.
+  // Only what the test keeps itself stays open.
   expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(open + 6)
 })
 
