@@ -20,7 +20,8 @@ export interface PlannedDomain {
   readonly agentId: number | undefined
   /** Whose ids its tree has; undefined where nothing says so. */
   readonly discovery: Discovery | undefined
-  readonly smcId: number
+  /** The function id that the daemon answers; undefined where it is the tree's, or there is none. */
+  readonly smcId: { readonly id: number; readonly isSure: boolean } | undefined
   /** Undefined where nothing says how the guest reaches the daemon. */
   readonly conduit: 'smc' | 'virtio' | undefined
   readonly xl: string | undefined
@@ -46,7 +47,7 @@ export function planInputs({ host, domain = [], agent = [], config: file, smcId,
   const pins = byName('--agent', 'agent ids', agent, names)
   const xls = byName('--xl', 'xl.cfg', xl, names)
 
-  const usual = smcId ?? config?.guests.smcId ?? usualSmcId
+  const usual = { id: smcId ?? config?.guests.smcId ?? usualSmcId, isSure: smcId !== undefined }
   const given = domain.map(({ name, value }): PlannedDomain => {
     const other = configured.find(each => each.name === name)
     return {
@@ -71,15 +72,17 @@ export function planInputs({ host, domain = [], agent = [], config: file, smcId,
   return { host: hostFile, domains }
 }
 
-/** What the configuration's link says. */
+/** What the configuration's link says, or nobody does. A Xen guest is answered by the function id of its tree. */
 function facts(
   domain: { readonly link: { readonly kind: string; readonly smcId?: number } } | undefined,
-  usual: number,
+  usual: { readonly id: number; readonly isSure: boolean },
 ): Pick<PlannedDomain, 'smcId' | 'conduit'> {
-  const kind = domain?.link.kind
-  const conduit =
-    kind === 'vhost-user' ? 'virtio' : kind === 'trap-socket' || kind === 'xen-smc' ? 'smc' : undefined
-  return { smcId: domain?.link.smcId ?? usual, conduit }
+  if (domain === undefined) return { smcId: usual, conduit: undefined }
+  const { kind, smcId: own } = domain.link
+  const told = own === undefined ? undefined : { id: own, isSure: true }
+  if (kind === 'trap-socket') return { smcId: told ?? { ...usual, isSure: true }, conduit: 'smc' }
+  if (kind === 'xen-smc') return { smcId: told, conduit: 'smc' }
+  return { smcId: undefined, conduit: kind === 'vhost-user' ? 'virtio' : undefined }
 }
 
 function byName(

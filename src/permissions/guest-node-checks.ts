@@ -4,6 +4,7 @@ import { denseTree } from '../dt/dense-tree.ts'
 import type { DeviceNode, DeviceTree } from '../dt/fdt.ts'
 import { consumerCells } from '../dt/holdings.ts'
 import { nodeAt, regions, stringList, tuplesOf, u32, u32Array, walk } from '../dt/node.ts'
+import type { Severity } from '../dt/problem.ts'
 import { scmiCompatible } from '../dt/scmi-node.ts'
 import { guestRam } from '../dt/xen-assignment.ts'
 import { errorText } from '../errors.ts'
@@ -11,8 +12,8 @@ import { addMismatch, type PlanProblemCode, type Problems } from './plan-problem
 import type { PlanDomain, PlanResource } from './plan-shape.ts'
 
 export interface GuestExpectations {
-  /** The function id that the daemon answers for this guest. */
-  readonly smcId: number
+  /** The function id that the daemon answers for this guest, and whether that is told or usual; else the tree's. */
+  readonly smcId: { readonly id: number; readonly isSure: boolean } | undefined
   /** How the guest reaches the daemon, where that is known. */
   readonly conduit?: 'smc' | 'virtio' | undefined
   /** What the host's node behind a device names, by the host's path. */
@@ -105,15 +106,23 @@ class GuestNodeCheck {
     )
   }
 
-  functionId(node: DeviceNode, expected: number): void {
+  /** The daemon's, or any that means a fast call (bit 31 of the SMC calling convention). */
+  functionId(node: DeviceNode, expected: GuestExpectations['smcId']): void {
     const found = this.readable(node, () => u32(node, 'arm,smc-id'))
-    if (found !== expected)
+    const shownId = found === undefined ? 'none' : hex(found)
+    if (expected === undefined) {
+      if (found === undefined || found < 0x8000_0000)
+        this.#differs('smc-id-differs', node, 'arm,smc-id', 'the function id of a fast call', shownId)
+    } else if (found === undefined || (found !== expected.id && expected.isSure))
+      this.#differs('smc-id-differs', node, 'arm,smc-id', hex(expected.id), shownId)
+    else if (found !== expected.id)
       this.#differs(
         'smc-id-differs',
         node,
         'arm,smc-id',
-        hex(expected),
-        found === undefined ? 'none' : hex(found),
+        `${hex(expected.id)}, unless the daemon is told another`,
+        shownId,
+        'warning',
       )
   }
 
@@ -238,8 +247,19 @@ class GuestNodeCheck {
     this.#problems.add(code, text, { domain: this.#domain.name, node: node.path })
   }
 
-  #differs(code: PlanProblemCode, node: DeviceNode, property: string, expected: string, found: string): void {
-    const where = { domain: this.#domain.name, node: node.path }
+  #differs(
+    code: PlanProblemCode,
+    node: DeviceNode,
+    property: string,
+    expected: string,
+    found: string,
+    severity?: Severity,
+  ): void {
+    const where = {
+      domain: this.#domain.name,
+      node: node.path,
+      ...(severity === undefined ? {} : { severity }),
+    }
     addMismatch(this.#problems, code, where, { file: this.#tree.file, property, expected, found })
   }
 }

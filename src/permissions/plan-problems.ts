@@ -115,7 +115,7 @@ export class Problems {
 export function addMismatch(
   problems: Problems,
   code: PlanProblemCode,
-  where: { domain: string; node?: string },
+  where: { domain: string; node?: string; severity?: Severity },
   mismatch: Mismatch,
 ): void {
   const { file, property, expected, found } = mismatch

@@ -129,7 +129,7 @@ describe('--config', () => {
       told.problems.flatMap(({ code, domain }: { code: string; domain?: string }) =>
         code === 'resource-shared' ? [] : [`${domain} ${code}`],
       ),
-    ).toEqual(['guest-b conduit-differs', 'guest-b smc-id-differs'])
+    ).toEqual(['guest-b conduit-differs'])
   })
 
   test('options win, and domains come beside it', async () => {

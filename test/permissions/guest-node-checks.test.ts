@@ -38,10 +38,17 @@ function told(
     checkGuestNode(
       tree,
       domain,
-      { smcId: 0x8200_0002, hostResources: path => ofHost.get(path) ?? [], ...expectations },
+      {
+        smcId: { id: 0x8200_0002, isSure: true },
+        hostResources: path => ofHost.get(path) ?? [],
+        ...expectations,
+      },
       problems,
     )
-  return problems.list.map(({ code, text }) => `${code}: ${text}`)
+  return problems.list.map(
+    ({ severity, code, text }) =>
+      `${severity === 'warning' && code === 'smc-id-differs' ? 'warning: ' : ''}${code}: ${text}`,
+  )
 }
 
 const shmemOf = (passthrough: DraftNode): DraftNode => childOf(passthrough, 'scmi-shmem@22001000')
@@ -186,6 +193,26 @@ describe('each of these is named with file, node, property, what is expected and
     ],
   ])('%s', (_, spoil, expected) => {
     expect(told(spoil)).toEqual(expected)
+  })
+
+  test.each<[string, GuestExpectations['smcId'], number, readonly string[]]>([
+    ['any fast call where the tree decides', undefined, 0xc3000001, []],
+    [
+      'no fast call',
+      undefined,
+      0x2000002,
+      ['smc-id-differs: the function id of a fast call, found 0x2000002'],
+    ],
+    [
+      'another than the usual one',
+      { id: 0x8200_0002, isSure: false },
+      0x82000003,
+      ['warning: smc-id-differs: 0x82000002, unless the daemon is told another, found 0x82000003'],
+    ],
+  ])('function id: %s', (_, smcId, written, expected) => {
+    const found = told((_passthrough, scmi) => scmi.properties.set('arm,smc-id', cells(written)), { smcId })
+    const place = `a.dtb: ${scmiPath}: property "arm,smc-id": expected `
+    expect(found.map(text => text.replace(place, ''))).toEqual(expected)
   })
 
   test('the transport of a link that is known', () => {
