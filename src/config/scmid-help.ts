@@ -59,6 +59,10 @@ export const configHelp: Readonly<Record<string, string>> = {
   'domains[].agentId': 'The agent id it shall have; else the first free one.',
   'domains[].discovery':
     "Whose ids its guest sees. dense: its own, counted from 0. identity: the firmware's. auto: dense where its tree carries the marker that scmictl generate writes, else identity; it is auto where it is left out.",
+  'domains[].release':
+    'The SCMI release that its guest is shown: older protocol versions than the firmware has, where each message can be told exactly.',
+  'domains[].versions':
+    "Versions of single protocols that its guest is shown, by the protocol's name: clock: '2.0'.",
   'domains[].trapSocket': 'Where its trapped calls and its shared memory come from.',
   'domains[].messageSocket': 'Where its frames come from, without shared memory.',
   'domains[].vhostUser': 'Where its virtio device is served over vhost-user.',
