@@ -45,6 +45,8 @@ export class ControlClient implements Remote<Daemon> {
     this.#ask('POST', `/v1/domains/${encode(domain)}/devices${query(options)}`, { device })
   readonly detachDevice: Remote<Daemon>['detachDevice'] = (domain, device, options) =>
     this.#ask('DELETE', `/v1/domains/${encode(domain)}/devices/${encode(device)}${query(options)}`)
+  readonly releaseAgent: Remote<Daemon>['releaseAgent'] = (agentId, { dryRun, unproven }) =>
+    this.#ask('POST', `/v1/agents/${agentId}/release?dryRun=${dryRun}&unproven=${unproven}`)
   readonly flushAudit: Remote<Daemon>['flushAudit'] = () => this.#ask('POST', '/v1/audit/flush')
 
   readonly gatedDomains: Remote<Daemon>['gatedDomains'] = () => this.#ask('GET', '/v1/toolstack/domains')

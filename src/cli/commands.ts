@@ -1,4 +1,5 @@
 // The table: every command of scmictl, one row each, in the order of the help.
+import { agentRelease } from './agent-command.ts'
 import { audit } from './audit-command.ts'
 import { type CommandSpec, synopsis } from './command.ts'
 import { bashCompletion } from './completion.ts'
@@ -70,6 +71,7 @@ export const commands: readonly CommandSpec[] = [
   domainAdd,
   domainRemove,
   agentList,
+  agentRelease,
   deviceList,
   deviceAttach,
   deviceDetach,

@@ -80,6 +80,17 @@ const Preflight = Type.Object(
   closed,
 )
 
+const ReleaseAgent = Type.Object(
+  {
+    dryRun: Type.Optional(Type.Enum(['true', 'false'])),
+    unproven: Type.Optional(Type.Enum(['true', 'false'])),
+  },
+  closed,
+)
+
+interface AgentRoute {
+  Params: { agentId: string }
+}
 interface DomainRoute {
   Params: { name: string }
 }
@@ -128,6 +139,19 @@ export function addRoutes(app: FastifyInstance, daemon: Daemon): void {
   )
   app.delete<Modifies & DeviceRoute>('/v1/domains/:name/devices/:device', modifies, ({ params, query }) =>
     daemon.detachDevice(params.name, params.device, options(query)),
+  )
+  app.post<{ Querystring: Static<typeof ReleaseAgent> } & AgentRoute>(
+    '/v1/agents/:agentId/release',
+    { schema: { querystring: ReleaseAgent } },
+    ({ params, query }) => {
+      const agentId = /^\d{1,10}$/.test(params.agentId) ? Number(params.agentId) : Number.NaN
+      if (!(agentId <= 0xffff_ffff))
+        throw new MediatorError('REQUEST_INVALID', `POST /v1/agents: ${params.agentId} is no agent id`)
+      return daemon.releaseAgent(agentId, {
+        dryRun: query.dryRun === 'true',
+        unproven: query.unproven === 'true',
+      })
+    },
   )
   app.get('/v1/toolstack/domains', plain, () => daemon.gatedDomains())
   app.post<DomainRoute>('/v1/toolstack/domains/:name/hold', plain, ({ params }) =>

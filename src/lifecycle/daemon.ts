@@ -11,6 +11,7 @@ import { type Domain, devicePath, liveDevices, resourcesOf } from './domain.ts'
 import type { Firmware } from './firmware.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import type {
+  AgentRelease,
   AgentView,
   AuditState,
   Counters,
@@ -175,6 +176,10 @@ export class DaemonViews implements Daemon {
         `${facts.config ?? 'the configuration'} names no toolstack: domains are added by scmictl domain-add`,
       )
     return toolstack
+  }
+
+  releaseAgent(agentId: number, options: { dryRun: boolean; unproven: boolean }): Promise<AgentRelease> {
+    return this.#parts.lifecycle.releaseAgent(agentId, options)
   }
 
   async flushAudit(): Promise<AuditState> {

@@ -63,6 +63,8 @@ export class Firmware {
   readonly #request: FirmwareRequest
   /** Agents whose rights the firmware may have forgotten since they were proven clean. */
   readonly #stale = new Set<number>()
+  /** Agents that could not be proven clean, and that the operator vouches for, until they are swept again. */
+  readonly #accepted = new Set<number>()
   /** What each agent was refused when it was last proven clean. */
   readonly #refused = new Map<number, ReadonlySet<string>>()
 
@@ -135,6 +137,7 @@ export class Firmware {
    * is, and probes that it is refused what it was refused before. Gives the reason why it is not fit, or undefined.
    */
   async sweep(agentId: number, channel: number, deviceIds: Iterable<number>): Promise<string | undefined> {
+    this.#accepted.delete(agentId)
     const faults: string[] = []
     try {
       const status = await this.#reset(agentId)
@@ -163,6 +166,7 @@ export class Firmware {
    * answer: then nothing is known of the agent, and nothing was changed.
    */
   async prepare(agentId: number, channel: number, deviceIds: Iterable<number>): Promise<string | undefined> {
+    if (this.#accepted.has(agentId)) return undefined
     if (!this.discovery.devicePermissions || (this.#refused.has(agentId) && !this.#stale.has(agentId)))
       return undefined
     if ((await this.look(agentId, channel)) === 'enforced') return undefined
@@ -176,6 +180,11 @@ export class Firmware {
     const found = enforcementOf([...probed.values()])
     if (found === 'enforced') this.#prove(agentId, probed)
     return found
+  }
+
+  /** The operator vouches for an agent that could not be proven clean. */
+  accept(agentId: number): void {
+    this.#accepted.add(agentId)
   }
 
   /** The platform may have forgotten what it was told of the agent: it is looked at before anybody gets it. */

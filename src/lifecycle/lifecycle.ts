@@ -11,7 +11,7 @@ import { Restart } from './restart.ts'
 import { buildRooms, type Rooms } from './rooms.ts'
 import { Taking } from './taking.ts'
 import { Turnstile } from './transaction.ts'
-import type { DomainSpec, Outcome } from './views.ts'
+import type { AgentRelease, DomainSpec, Outcome } from './views.ts'
 
 export class Lifecycle {
   readonly #parts: LifecycleParts
@@ -112,6 +112,14 @@ export class Lifecycle {
    */
   firmwareReturned(channel: number): void {
     this.#restart.returned(channel)
+  }
+
+  /**
+   * Frees a quarantined agent: swept again and proven clean, or with `unproven` on the operator's word. AGENT_UNKNOWN,
+   * AGENT_BUSY where it is not quarantined or kept for a domain, FIRMWARE_REFUSED where it is not proven clean.
+   */
+  releaseAgent(agentId: number, options: { dryRun: boolean; unproven: boolean }): Promise<AgentRelease> {
+    return this.#turnstile.pass(() => this.#rooms.tenancies.release(agentId, options))
   }
 
   /** Resolves when no change is under way, and what could not be saved has been tried again. For the stop. */

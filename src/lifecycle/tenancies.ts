@@ -1,11 +1,13 @@
 // Agents as domains come and go: which one a domain gets, proven clean; taken back swept, or quarantined.
 import { type AgentEntry, Roster } from '../agents/roster.ts'
+import { MediatorError } from '../errors.ts'
 import { maxGuests } from '../mediator/guest.ts'
 import type { Domain } from './domain.ts'
 import type { Firmware } from './firmware.ts'
 import type { Ledger } from './ledger.ts'
 import type { LifecycleParts } from './parts.ts'
 import type { Records } from './records.ts'
+import type { AgentRelease } from './views.ts'
 
 export class Tenancies {
   readonly #roster: Roster
@@ -69,6 +71,38 @@ export class Tenancies {
     const unfit = await this.#firmware.sweep(agentId, channel, this.#ledger.deviceIds)
     if (unfit === undefined) this.#records.cleared(agentId, 'left half assigned by an earlier run, swept')
     else this.quarantine(agentId, unfit)
+  }
+
+  /** Frees a quarantined agent; see `Lifecycle.releaseAgent`. */
+  async release(
+    agentId: number,
+    { dryRun, unproven }: { dryRun: boolean; unproven: boolean },
+  ): Promise<AgentRelease> {
+    const agent = this.#roster.entry(agentId)
+    const { state, reason = '' } = agent
+    if (state !== 'quarantined')
+      throw new MediatorError('AGENT_BUSY', `agent ${agentId} is ${state}, not quarantined`)
+    for (const [name, { saved, holdsAgent }] of this.#ledger.lost)
+      if (holdsAgent && saved.agentId === agentId)
+        throw new MediatorError(
+          'AGENT_BUSY',
+          `agent ${agentId} is kept for ${name}, which was not recovered; remove that: scmictl domain-remove ${name}`,
+        )
+    if (dryRun) return { dryRun, agentId, reason }
+    const unfit = isReal(agent)
+      ? await this.#firmware.sweep(agentId, agent.channel, this.#ledger.deviceIds)
+      : undefined
+    if (unfit !== undefined && !unproven) {
+      this.quarantine(agentId, unfit)
+      this.#ledger.save()
+      throw new MediatorError('FIRMWARE_REFUSED', `agent ${agentId} is not proven clean: ${unfit}`)
+    }
+    if (unfit !== undefined) this.#firmware.accept(agentId)
+    this.#roster.clear(agentId)
+    const word = unfit === undefined ? 'swept' : `not proven clean (${unfit}), on the operator's word`
+    this.#records.cleared(agentId, `released by the operator: ${word}; was quarantined: ${reason}`)
+    this.#ledger.save()
+    return { dryRun, agentId, reason, ...(unfit === undefined ? {} : { unproven: unfit }) }
   }
 
   quarantine(agentId: number, reason: string): void {

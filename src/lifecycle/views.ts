@@ -202,6 +202,16 @@ export interface ToolstackGate {
   preflight(configuration: string): Promise<Outcome>
 }
 
+/** What releasing a quarantined agent did, or with `dryRun` would do. */
+export interface AgentRelease {
+  readonly dryRun: boolean
+  readonly agentId: number
+  /** Why it was quarantined. */
+  readonly reason: string
+  /** Why it could not be proven clean, where it was released on the operator's word. */
+  readonly unproven?: string
+}
+
 /** Everything the control API can ask of the daemon. Refusals are MediatorErrors. */
 export interface Daemon {
   info(): InfoView
@@ -218,6 +228,8 @@ export interface Daemon {
   /** `device`: a node path of the host tree, its last component, or an SCMI device id. */
   attachDevice(domain: string, device: string, options: { dryRun: boolean }): Promise<Outcome>
   detachDevice(domain: string, device: string, options: { dryRun: boolean }): Promise<Outcome>
+  /** Frees a quarantined agent: swept and proven clean, or with `unproven` on the operator's word. AGENT_BUSY, FIRMWARE_REFUSED. */
+  releaseAgent(agentId: number, options: { dryRun: boolean; unproven: boolean }): Promise<AgentRelease>
   /** The audit log after all that is in the ring has been written, and the head its chain has then. */
   flushAudit(): Promise<AuditState>
   /** NOT_SUPPORTED, as the three below it, where the daemon follows no toolstack. */

@@ -57,6 +57,16 @@ describe('command lines that cannot be meant exit 2 and show the usage', () => {
       "'scmictl domain-add' --smc-id: goes with --trap-socket or --xen only.",
     ],
     [
+      'an agent released in passing',
+      ['agent-release', '5'],
+      'agent-release: say --yes, or look first: scmictl -N agent-release 5',
+    ],
+    [
+      'an agent id that is none',
+      ['agent-release', 'five', '--yes'],
+      /expected an integer from 1 to 4294967295/,
+    ],
+    [
       'a release that there is not',
       ['domain-add', 'a', '--dtb', tree, '--message-socket', 'y', '--release', '4.0'],
       /--release: expected 1.0, 2.0, 3.0, 3.1, 3.2, not 4.0/,

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { MediatorError } from '../../src/errors.ts'
 import type {
+  AgentRelease,
   AgentView,
   AuditState,
   Daemon,
@@ -148,6 +149,15 @@ export class InMemoryDaemon implements Daemon {
     const domain = this.domain(name)
     if (!dryRun) this.#domains.delete(domain.name)
     return outcome(dryRun, domain.name, domain.agentId)
+  }
+
+  async releaseAgent(
+    agentId: number,
+    { dryRun, unproven }: { dryRun: boolean; unproven: boolean },
+  ): Promise<AgentRelease> {
+    const { state, reason = '' } = this.agents().find(each => each.agentId === agentId) ?? {}
+    if (state !== 'quarantined') throw new MediatorError('AGENT_BUSY', `agent ${agentId} is ${state}`)
+    return { dryRun, agentId, reason, ...(unproven ? { unproven: 'for the test' } : {}) }
   }
 
   async attachDevice(name: string, device: string, { dryRun }: { dryRun: boolean }): Promise<Outcome> {

@@ -161,6 +161,20 @@ describe('through the client', () => {
     expect(await client.devices('guest-a')).toHaveLength(1)
   })
 
+  test('an agent is released, or not, as it was asked', async () => {
+    const asked = { dryRun: true, unproven: false }
+    expect(await client.releaseAgent(5, asked)).toEqual({
+      dryRun: true,
+      agentId: 5,
+      reason: 'BASE_RESET_AGENT_CONFIGURATION answered GENERIC_ERROR',
+    })
+    expect(await client.releaseAgent(5, { dryRun: false, unproven: true })).toMatchObject({
+      dryRun: false,
+      unproven: 'for the test',
+    })
+    await expect(client.releaseAgent(1, asked)).rejects.toMatchObject({ code: 'AGENT_BUSY' })
+  })
+
   test('a refusal arrives with its code, text and path', async () => {
     await client.addDomain(spec(), wet)
     expect(await refusal(client.addDomain(spec(), wet))).toMatchObject({
