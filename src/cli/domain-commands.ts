@@ -95,7 +95,7 @@ export const domainAdd: CommandSpec<AddOptions> = {
       'Serve the Xen domain 5, whose Linux calls by SMC once its tree is changed.',
     ],
     [
-      'scmictl domain-add guest-a --dtb guest-a.dtb --vhost-user /run/scmid/guest-a.sock --socket-mode 0660 --socket-owner :kvm',
+      'scmictl domain-add guest-a --dtb guest-a.dtb --vhost-user a.sock --socket-mode 0660 --socket-owner :kvm',
       'Serve the virtio SCMI device of a QEMU guest, whose process runs in group kvm.',
     ],
   ],
@@ -110,12 +110,12 @@ export const domainAdd: CommandSpec<AddOptions> = {
     {
       flags: '--discovery <mode>',
       summary:
-        "Whose ids the guest sees: dense, its own; identity, the firmware's; auto (the default), its own where its tree was generated so.",
+        "Whose ids it sees: dense, its own; identity, the firmware's; auto as its tree says; else auto.",
       parse: discovery,
     },
     {
       flags: '--release <release>',
-      summary: "The SCMI release it is shown, where that is older than the firmware's: 1.0 to 3.2.",
+      summary: "The SCMI release it is shown: 1.0 to 3.2, no newer than the firmware's.",
       parse: parseRelease,
     },
     {
@@ -142,7 +142,7 @@ export const domainAdd: CommandSpec<AddOptions> = {
     {
       flags: '--conduit <who>',
       summary:
-        'Who serves its PSCI: smc has its tree changed to call by SMC, psci leaves the tree as it is, off serves SCMI alone; else smc.',
+        'Who serves its PSCI: smc has its tree changed for that, psci does not, off is nobody; else smc.',
       parse: parseConduit,
       words: conduits,
     },
