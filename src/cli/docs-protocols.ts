@@ -61,6 +61,7 @@ function own(p: Protocol, m: AnyMessage): string {
   if (typeof m.exclusive === 'object')
     ways.push(`exclusive where \`${m.exclusive.field}\` has a bit of ${hex(m.exclusive.mask)}`)
   if (ways.length === 0) ways.push('forwarded')
+  if (m.returns) ways.push('sent for a guest that loses the resource')
   if (m.subscribes !== undefined) ways.push('needs a way back (P2A)')
   if (m.async !== undefined) ways.push('asynchronous needs a way back (P2A)')
   if (m.view !== undefined) ways.push('shows its own vote')

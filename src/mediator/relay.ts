@@ -13,6 +13,7 @@ import { COMMS_ERROR } from '../scmi/status.ts'
 import { headerBytes, type Transfer } from '../transfer.ts'
 import { Arbiter } from './arbiter.ts'
 import { CONNECTED, countersOf } from './counters.ts'
+import { giveBack } from './giving-back.ts'
 import { type GuestState, maxGuests } from './guest.ts'
 import { VirtualIdentity } from './identity.ts'
 import { InFlight } from './in-flight.ts'
@@ -260,12 +261,13 @@ export class Relay implements FirmwareHandler, FrameHandler {
   #regrant(slot: number, grants: Grants, done: Done): void {
     const guest = this.#guest(slot)
     const { version, notifyErrors } = guest.identity
+    const former = guest.grants
     guest.grants = grants
     guest.identity = this.#identity(guest.name, grants, guest.rules)
     guest.identity.version = version
     guest.identity.notifyErrors = notifyErrors
     this.#countHolders()
-    guest.inFlight.whenQuiet(() => this.#withdraw(guest, () => done(undefined)))
+    guest.inFlight.whenQuiet(() => this.#withdraw(guest, former, () => done(undefined)))
   }
 
   #close(slot: number, done: Done): void {
@@ -273,10 +275,11 @@ export class Relay implements FirmwareHandler, FrameHandler {
     guest.closing = true
     guest.link.close()
     this.#links.delete(slot)
+    const former = guest.grants
     guest.grants = noGrants()
     this.#mediator.forget(guest)
     guest.inFlight.whenQuiet(() =>
-      this.#withdraw(guest, () => {
+      this.#withdraw(guest, former, () => {
         this.#mediator.guests[slot] = undefined
         guest.counters[CONNECTED] = 0
         this.#countHolders()
@@ -293,10 +296,11 @@ export class Relay implements FirmwareHandler, FrameHandler {
   }
 
   /** Withdraws what the guest asked for of resources that it holds no longer. */
-  #withdraw(guest: GuestState, done: () => void): void {
-    this.#mediator.routing.unsubscribe(guest, guest.grants)
-    this.#mediator.admission.withdrawAll(guest.slot, guest.grants.owned)
-    this.#mediator.own.whenReleased(done)
+  #withdraw(guest: GuestState, former: Grants, done: () => void): void {
+    const { routing, admission, own, guests, rules } = this.#mediator
+    routing.unsubscribe(guest, guest.grants)
+    admission.withdrawAll(guest.slot, guest.grants.owned)
+    giveBack(rules, own, guests, guest, former, () => own.whenReleased(done))
   }
 
   #countHolders(): void {

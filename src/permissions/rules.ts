@@ -133,6 +133,8 @@ export interface Rules {
   readonly membersMask: Int32Array
   readonly membersList: Uint16Array
   readonly lists: readonly (ListRule | undefined)[]
+  /** Table indices of messages that give back what was taken. */
+  readonly returns: readonly number[]
   /** Frame word and bits that ask for a delayed response; 0 for none. */
   readonly asyncWord: Uint8Array
   readonly asyncMask: Int32Array
@@ -280,6 +282,7 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
     membersMask: new Int32Array(tableSize),
     membersList: new Uint16Array(tableSize),
     lists: new Array<ListRule | undefined>(tableSize).fill(undefined),
+    returns: [] as number[],
     asyncWord: new Uint8Array(tableSize),
     asyncMask: new Int32Array(tableSize),
     delayedWord: new Uint8Array(tableSize),
@@ -342,6 +345,7 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
         rules.otherIfMask[at] = message.otherIf.mask
       }
       rules.ids[at] = idsOf(protocol, form.response)
+      if (message.returns) rules.returns.push(at)
       if (message.id === PROTOCOL_ATTRIBUTES) rules.counts[at] = countsOf(protocol, form.response)
       const membersList = lists.find(({ namespace }) => namespace === 'members')?.at
       if (message.members !== undefined && membersList !== undefined) {

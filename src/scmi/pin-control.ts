@@ -155,6 +155,7 @@ export const pinControl = protocol({
       effect: 'control',
       resource: 'identifier',
       selector: inFlags,
+      returns: true,
       command: layout({ identifier: resourceId, flags: settable }),
       response: layout({}),
       placeholder: 'denied',

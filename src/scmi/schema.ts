@@ -306,6 +306,8 @@ export interface Message<C extends Fields = Fields, R extends Fields = Fields> e
     readonly mask: number
     readonly namespaceOf: (namespace: number, word: number) => number | undefined
   }
+  /** Gives back what the caller took for itself: sent in the name of a guest that loses the resource. */
+  readonly returns?: true
   /** Subscribes to this notification id. */
   readonly subscribes?: number
   /** Not for guests, whatever the firmware says: DENIED, and absent from PROTOCOL_MESSAGE_ATTRIBUTES. */

@@ -397,3 +397,42 @@ test('the audit log tells of the platform’s ids', () => {
     [0x1604, 5, 0],
   ])
 })
+
+describe('pins that a guest took', () => {
+  const RELEASE = 0x1908
+  const released = (on: Machine) =>
+    on
+      .takeTapped()
+      .filter(({ words: [header = 0] }) => (header & 0x3_fcff) === headerWord(RELEASE))
+      .map(({ channel, words }) => [channel, ...words.slice(1)])
+
+  test('are given back when it loses the device, and when it goes', () => {
+    const own = new Machine({ edit: extended, hostDevices: [] })
+    const guest = own.guest([], { grants: own.dense(facts, [1]) })
+    expect(guest.status(0x1907, 0, 1), 'usb0’s group').toBe(SUCCESS)
+    own.takeTapped()
+    own.execute({ type: 'grants', slot: 0, grants: own.dense(facts, [5]) })
+    expect(released(own)).toEqual([
+      [1, 2, 0],
+      [1, 3, 0],
+      [1, 1, 1],
+    ])
+    const next = own.guest([1])
+    expect(next.status(0x1907, 1, 1), 'nobody has them now').toBe(SUCCESS)
+    own.close(1)
+    expect(released(own)).toHaveLength(3)
+    expect(own.guest([1], { channel: 3 }).status(0x1907, 3, 0)).toBe(SUCCESS)
+    own.stop()
+  })
+
+  test('are not, where another guest behind the same channel has them', () => {
+    const own = new Machine({ edit: extended, hostDevices: [] })
+    own.guest([0], { channel: 1 }) // pins 0, 1 and 2
+    const usb = own.guest([1], { channel: 1 }) // pins 2 and 3
+    expect(usb.status(0x1907, 3, 0)).toBe(SUCCESS)
+    own.takeTapped()
+    own.close(1)
+    expect(released(own)).toEqual([[1, 3, 0]])
+    own.stop()
+  })
+})
