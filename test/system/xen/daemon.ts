@@ -22,6 +22,7 @@ firmware:
     - { channel: 4, agentId: 5 }
 toolstack:
   kind: xen
+  configurationMs: 600000
 `
 
 export class Daemon {
