@@ -19,7 +19,7 @@ export async function linuxGuests(scenario: Scenario): Promise<void> {
     if (!/SCMI Protocol v2\.\d '.*' Firmware version/.test(log)) throw new Error(`no SCMI in: ${log}`)
   })
   await steps.check('Linux: clock, power, performance and reset have their drivers', async () => {
-    const bound = await own.ask('cd /sys/bus/scmi/drivers; ls -d */scmi_dev* | sort')
+    const bound = await own.ask('cd /sys/bus/scmi_protocol/drivers; ls -d */scmi_dev* | sort')
     for (const driver of ['scmi-clocks', 'scmi-power-domain', 'scmi-perf-domain', 'scmi-reset'])
       if (!bound.includes(`${driver}/scmi_dev`)) throw new Error(`${driver} is not bound: ${bound}`)
   })
