@@ -109,8 +109,7 @@ export const domainAdd: CommandSpec<AddOptions> = {
     },
     {
       flags: '--discovery <mode>',
-      summary:
-        "Whose ids it sees: dense, its own; identity, the firmware's; auto as its tree says; else auto.",
+      summary: "Whose ids it sees: dense, its own; identity, the firmware's; else as its tree says.",
       parse: discovery,
     },
     {
@@ -141,8 +140,7 @@ export const domainAdd: CommandSpec<AddOptions> = {
     { flags: '--xen', summary: 'Trap its SMCs through the hypervisor.' },
     {
       flags: '--conduit <who>',
-      summary:
-        'Who serves its PSCI: smc has its tree changed for that, psci does not, off is nobody; else smc.',
+      summary: 'Who serves its PSCI: smc changes its tree for that, psci does not; off: nobody.',
       parse: parseConduit,
       words: conduits,
     },
