@@ -109,7 +109,7 @@ export const domainAdd: CommandSpec<AddOptions> = {
     },
     {
       flags: '--discovery <mode>',
-      summary: "Whose ids it sees: dense, its own; identity, the firmware's; else as its tree says.",
+      summary: "Whose ids it sees: dense, its own; identity, the firmware's; else by its tree.",
       parse: discovery,
     },
     {
