@@ -8,8 +8,9 @@ import {
   write as writeCallback,
 } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { errorText } from '../errors.ts'
+import { errorText, MediatorError } from '../errors.ts'
 import { POLLIN, POLLOUT, waitFor } from '../native/poll.ts'
 import { unreachable } from './error.ts'
 
@@ -39,7 +40,23 @@ export async function openTransport(path: string, events: TransportEvents): Prom
   throw unreachable(path, 'is neither a socket nor a device')
 }
 
-function openSocket(path: string, events: TransportEvents): Promise<Transport> {
+/** How long the daemon may be too busy to take a connection, and how soon it is asked again. */
+const crowdedMs = 5000
+const askAgainMs = 20
+
+/** C xenstored lets one connection wait: where libxenstore's connect blocks, node's says EAGAIN. */
+async function openSocket(path: string, events: TransportEvents): Promise<Transport> {
+  for (const end = Date.now() + crowdedMs; ; await sleep(askAgainMs)) {
+    try {
+      return await connectSocket(path, events)
+    } catch (error) {
+      const isCrowded = error instanceof MediatorError && isAgain(error.cause)
+      if (!isCrowded || Date.now() > end) throw error
+    }
+  }
+}
+
+function connectSocket(path: string, events: TransportEvents): Promise<Transport> {
   return new Promise((resolve, reject) => {
     const socket: Socket = connect(path)
     let reason = 'the daemon closed the connection'

@@ -1,6 +1,11 @@
 // One connection against a socket that plays the daemon: recorded answers, silence, refusals, the end.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { MediatorError } from '../../src/errors.ts'
+import * as libc from '../../src/native/libc.ts'
+import { connectUnix, listenUnix } from '../../src/native/unix-socket.ts'
 import { Connection } from '../../src/xenstore/connection.ts'
 import { isQuota, isRefusal, XenstoreError } from '../../src/xenstore/error.ts'
 import { DomainRequests, NodeRequests } from '../../src/xenstore/requests.ts'
@@ -213,6 +218,32 @@ test('when the daemon goes, all that waits is refused, and all that comes', asyn
   for (const each of asked) expect(each).toMatchObject({ reason: { code: 'XENSTORE_UNREACHABLE' } })
   await expect(connection.request('READ', ['/b'])).rejects.toThrow('the daemon closed the connection')
   expect(ends).toEqual(['the daemon closed the connection'])
+})
+
+test('a daemon that is too busy to take another connection is asked again', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'xenstore-crowd-'))
+  const path = join(directory, 'socket')
+  const listener = listenUnix(path, 'stream')
+  const fds = [listener]
+  onTestFinished(() => {
+    for (const fd of fds) libc.close(fd)
+    rmSync(directory, { recursive: true, force: true })
+  })
+  for (;;) {
+    try {
+      fds.push(connectUnix(path, 'stream', { nonBlocking: true }))
+    } catch (error) {
+      expect(String(error)).toContain('EAGAIN')
+      break
+    }
+  }
+  const opening = Connection.open({ path, timeoutMs: 1000, onEvent: () => {}, onClosed: () => {} })
+  setTimeout(() => {
+    for (let taken = 0; taken < 5; taken++) fds.push(libc.accept4(listener, 0))
+  }, 60)
+  const connection = await opening
+  expect(connection.isOpen).toBe(true)
+  await connection.close()
 })
 
 test.each(['/nonexistent/socket', '/etc/passwd'])('%s is refused with its name', async path => {

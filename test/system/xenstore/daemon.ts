@@ -2,7 +2,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import {
   closeSync,
-  existsSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -11,6 +10,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { run } from '../lib/process.ts'
@@ -92,7 +92,7 @@ export class StoreDaemon {
     for (const end = Date.now() + startMs; Date.now() < end; await sleep(5)) {
       if (child.exitCode !== null || child.signalCode !== null)
         throw new Error(`${this.kind.name} ended by itself (${child.exitCode ?? child.signalCode}): ${said}`)
-      if (existsSync(this.socket)) return
+      if (await this.#answers()) return
     }
     throw new Error(`${this.kind.name} has no socket after ${startMs} ms: ${said}`)
   }
@@ -111,6 +111,16 @@ export class StoreDaemon {
   get residentKib(): number {
     const status = readFileSync(`/proc/${this.#child?.pid}/status`, 'utf8')
     return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0)
+  }
+
+  /** The socket is there a moment before anybody listens. */
+  #answers(): Promise<boolean> {
+    return new Promise(resolve => {
+      const socket = connect(this.socket)
+      socket.once('connect', () => resolve(true))
+      socket.once('error', () => resolve(false))
+      socket.once('connect', () => socket.destroy())
+    })
   }
 
   /** The release's own dynamic loader: the machine's C library may be older or newer. */
