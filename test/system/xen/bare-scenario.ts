@@ -69,6 +69,29 @@ export async function sameId(scenario: Scenario): Promise<void> {
   })
 }
 
+/** A guest that knows the firmware's ids asks for what others have. */
+export async function foreignControls(scenario: Scenario): Promise<void> {
+  const { steps } = scenario
+  const frames = [
+    [0x4404, 0, 0, 0], // POWER_STATE_SET: domain 0 on
+    [0x5005, 0, 0, 1_000_000, 0], // CLOCK_RATE_SET: clock 0
+    [0x5804, 0, 1, 0], // RESET: domain 0
+  ]
+  const guest = await bareGuestWith(scenario, 'asking', 'adc', { mode: 'frames', frames }, 'identity')
+  await steps.check('what a guest asks of devices that it does not have is denied, and told', async () => {
+    await guest.create()
+    await guest.wait(/^done$/m)
+    const DENIED = 'fffffffd'
+    expect(
+      [...guest.console.matchAll(/^answer \w+ (\w+)/gm)].map(found => found[1]),
+      [DENIED, DENIED, DENIED],
+    )
+    const records = (await auditRecords(scenario)).filter(({ domain }) => domain === 'asking')
+    expect(records.filter(({ decision }) => decision === 'denied').length, 3)
+    await nobodyLeft(scenario)
+  })
+}
+
 /** The daemon is killed while a guest calls all the time, and started again. */
 export async function killedDaemon(scenario: Scenario): Promise<void> {
   const { steps, daemon } = scenario

@@ -46,8 +46,9 @@ export async function bareGuestWith(
   name: string,
   device: keyof typeof devices,
   orders: Omit<Orders, 'smcId' | 'shmem'>,
+  discovery?: 'identity',
 ): Promise<Guest> {
-  await generateTree('bare/own.dts', join(dom0.share, `${name}.dtb`), devices[device])
+  await generateTree('bare/own.dts', join(dom0.share, `${name}.dtb`), devices[device], discovery)
   writeFileSync(join(dom0.share, `${name}.image`), await bareGuest({ ...orders, ...channel }))
   const lines = [
     `kernel = "/share/${name}.image"`,

@@ -15,8 +15,13 @@ export async function compileTree(source: string, output: string, device = ''): 
   await run(command, [...before, '-q', '-I', 'dts', '-O', 'dtb', '-o', output, `${output}.dts`])
 }
 
-/** Writes a guest's tree with the SCMI nodes that its devices come to, its ids counted from 0, to `output`. */
-export async function generateTree(source: string, output: string, device?: string): Promise<void> {
+/** Writes a guest's tree with the SCMI nodes that its devices come to, to `output`: ids counted from 0, or the firmware's. */
+export async function generateTree(
+  source: string,
+  output: string,
+  device?: string,
+  discovery: 'dense' | 'identity' = 'dense',
+): Promise<void> {
   const partial = `${output}.partial`
   await compileTree(source, partial, device)
   const host = join(repository, 'fixtures/example/host.dtb')

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { works } from '../lib/process.ts'
 import { Skip, type Steps, type SystemTest } from '../lib/report.ts'
 import { qemuTree } from '../lib/trees.ts'
-import { hostileGuest, killedDaemon, manyCalls, sameId } from './bare-scenario.ts'
+import { foreignControls, hostileGuest, killedDaemon, manyCalls, sameId } from './bare-scenario.ts'
 import { Daemon } from './daemon.ts'
 import { Dom0 } from './dom0.ts'
 import { dom0Image } from './dom0-image.ts'
@@ -36,7 +36,8 @@ async function run(steps: Steps): Promise<void> {
     const daemon = new Daemon(dom0)
     await steps.phase('start scmid', () => daemon.start())
     const scenario: Scenario = { steps, dom0, daemon }
-    for (const part of [linuxGuests, manyCalls, sameId, killedDaemon, hostileGuest]) await part(scenario)
+    for (const part of [linuxGuests, manyCalls, foreignControls, sameId, killedDaemon, hostileGuest])
+      await part(scenario)
     steps.figure('resident memory of scmid at the end', `${await daemon.residentMegabytes()} MB`)
   } finally {
     await dom0.end()
