@@ -29,7 +29,7 @@ export async function generateTree(
     join(repository, 'dist/cli/main.js'),
     'generate',
     '--discovery',
-    'dense',
+    discovery,
     '--format',
     'dtb',
   ]
