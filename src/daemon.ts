@@ -117,7 +117,8 @@ export async function startDaemon(
     audit.close()
   })
   const say = (level: 'info' | 'warn' | 'error', text: string): void => log[level](text)
-  const xen = config.toolstack.kind === 'xen' ? openXen(config.xen.libraries) : undefined
+  const xen =
+    config.toolstack.kind === 'xen' ? openXen(config.xen.libraries, join(where.state, 'monitors')) : undefined
   if (xen !== undefined) running.add(() => xen.close())
   const firmware = new Firmware(discovery, named, request, permissionRecords(audit), lists)
   const lifecycle: Lifecycle = new Lifecycle({

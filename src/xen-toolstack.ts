@@ -2,7 +2,9 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ScmidConfig } from './config/scmid.ts'
-import { readGuestTree } from './guest-link/xen-smc/guest-tree.ts'
+import { isBeingBuilt, readGuestTree } from './guest-link/xen-smc/guest-tree.ts'
+import { MonitorJournal } from './guest-link/xen-smc/journal.ts'
+import { provideSharedPage } from './guest-link/xen-smc/shared-page.ts'
 import type { Lifecycle } from './lifecycle/lifecycle.ts'
 import type { DomainSpec } from './lifecycle/views.ts'
 import { XenDomains } from './native/xen-domains.ts'
@@ -22,18 +24,24 @@ export interface XenMachine {
   readonly close: () => void
 }
 
+/** Xen's libraries as the toolstack wants them. `monitors`: the directory of what was done to domains that outlive us. */
+export const hypervisorOf = (domains: XenDomains, monitors: string): Hypervisor => ({
+  list: () => domains.list(),
+  get: domid => domains.get(domid),
+  pause: domid => domains.pause(domid),
+  unpause: domid => domains.unpause(domid),
+  destroy: domid => domains.destroy(domid),
+  guestTree: domid => readGuestTree(domains.xen, domid).blob,
+  isBeingBuilt: domid => isBeingBuilt(domains.xen, domid),
+  provideSharedPage: ({ domid, uuid }, shmem, devices) =>
+    provideSharedPage(domains.xen, { domid, shmem, devices }, new MonitorJournal(monitors, domid, uuid)),
+})
+
 /** Opens the hypervisor's libraries. XEN_UNAVAILABLE, XEN_REFUSED. */
-export function openXen(libraries: ScmidConfig['xen']['libraries']): XenMachine {
+export function openXen(libraries: ScmidConfig['xen']['libraries'], monitors: string): XenMachine {
   const domains = XenDomains.open(libraries)
   return {
-    hypervisor: {
-      list: () => domains.list(),
-      get: domid => domains.get(domid),
-      pause: domid => domains.pause(domid),
-      unpause: domid => domains.unpause(domid),
-      destroy: domid => domains.destroy(domid),
-      guestTree: domid => readGuestTree(domains.xen, domid).blob,
-    },
+    hypervisor: hypervisorOf(domains, monitors),
     isGone: ({ domid, uuid }) => {
       if (domid === undefined || uuid === undefined) return false
       const info = domains.get(domid)

@@ -65,6 +65,7 @@ export const EBUSY = 16
 export const EEXIST = 17
 export const EMFILE = 24
 export const EPIPE = 32
+export const ENODATA = 61
 export const EOPNOTSUPP = 95
 export const ECONNABORTED = 103
 export const ECONNRESET = 104

@@ -570,6 +570,7 @@ void standin_set_up(uint32_t domid, uint32_t vcpu) {
   d->vcpu[vcpu].initialised = true;
   unlock();
 }
+void standin_building(uint32_t domid) { lock(); find(domid)->vcpu[0].initialised = false; unlock(); }
 void standin_without_monitor_page(uint32_t domid) { lock(); find(domid)->has_monitor_page = false; unlock(); }
 void standin_without_vm_event(int on) { lock(); state->no_vm_event = on; unlock(); }
 void standin_deny(int on) { lock(); state->deny = on; unlock(); }

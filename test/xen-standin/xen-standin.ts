@@ -76,6 +76,7 @@ export class XenStandin {
       'int standin_unpause(uint32_t)',
       'void standin_set_x0(uint32_t, uint64_t, uint64_t)',
       'void standin_set_up(uint32_t, uint32_t)',
+      'void standin_building(uint32_t)',
       'void standin_without_monitor_page(uint32_t)',
       'void standin_without_vm_event(int)',
       'void standin_deny(int)',
@@ -124,6 +125,10 @@ export class XenStandin {
   /** Starts a vCPU as a guest's own firmware would. */
   setUp(domid: number, vcpu: number): void {
     this.#call('standin_set_up', domid, vcpu)
+  }
+  /** As long as its builder is at it: vCPU 0 has no context, until `setUp`. */
+  building(domid: number): void {
+    this.#call('standin_building', domid)
   }
   withoutMonitorPage(domid: number): void {
     this.#call('standin_without_monitor_page', domid)

@@ -4,6 +4,7 @@ import { maxBlobBytes } from '../../dt/fdt-header.ts'
 import { MediatorError } from '../../errors.ts'
 import { ForeignPage } from '../../native/foreign-page.ts'
 import { pageBytes, type Xen } from '../../native/libxen.ts'
+import { ENODATA } from '../../native/linux.ts'
 import { VcpuContext } from '../../native/vcpu-context.ts'
 import { checkedXen } from '../../native/xen-domains.ts'
 
@@ -38,6 +39,16 @@ export function refuse32Bit(xen: Xen, domid: number): void {
   const context = new VcpuContext()
   try {
     readStart(xen, domid, context)
+  } finally {
+    context.release()
+  }
+}
+
+/** Whether the domain is still being built: its vCPU 0 has no context yet, and cannot run. */
+export function isBeingBuilt(xen: Xen, domid: number): boolean {
+  const context = new VcpuContext()
+  try {
+    return context.read(xen, domid, 0) === -ENODATA
   } finally {
     context.release()
   }

@@ -4,7 +4,7 @@
 // A vCPU that called waits until it is answered: registers by setcontext, then a response on the ring. PSCI calls, where
 // this link serves them, never wait for a message of another vCPU.
 import { MediatorError } from '../../errors.ts'
-import { ForeignPage } from '../../native/foreign-page.ts'
+import type { ForeignPage } from '../../native/foreign-page.ts'
 import { pageBytes, type Xen } from '../../native/libxen.ts'
 import { EAGAIN, ENOMEM, EPOLLIN, errnoName } from '../../native/linux.ts'
 import { NO_CALL, NOTHING, ringPlaces } from '../../native/monitor-ring.ts'
@@ -23,7 +23,6 @@ import { setSmcConduit } from './conduit.ts'
 import { readGuestTree, refuse32Bit } from './guest-tree.ts'
 import { MonitorJournal } from './journal.ts'
 import { DomainMonitor } from './monitor.ts'
-import { placeOf } from './page-place.ts'
 import {
   AFFINITY_INFO,
   answerCall,
@@ -35,6 +34,7 @@ import {
   SYSTEM_RESET,
   UNCHANGED,
 } from './psci.ts'
+import { openSharedPage } from './shared-page.ts'
 import { VcpuPower } from './vcpu-power.ts'
 import { untoldVulnerabilities } from './vulnerabilities.ts'
 import { WaitingVcpus } from './waiting-vcpus.ts'
@@ -297,7 +297,9 @@ export class XenSmcLink implements GuestLink, Source {
     const { conduit, shmem } = this.#options
     const before = journal.load()
     if (before === undefined && this.#options.returning === true) throw another(this.#domid)
-    const page = this.#mapPage(before?.page ?? -1, journal)
+    const place = { domid: this.#domid, shmem, devices: this.#options.devices ?? [] }
+    const { page: shared, put: page } = openSharedPage(this.#xen, place, before?.page ?? -1, journal)
+    this.#page = shared
     let conduitSet = before?.conduitSet ?? false
     if (conduit === 'smc' && !conduitSet) {
       const tree = readGuestTree(this.#xen, this.#domid)
@@ -306,37 +308,10 @@ export class XenSmcLink implements GuestLink, Source {
     }
     const monitor = DomainMonitor.open(this.#xen, this.#domid, vcpus, journal, { page, conduitSet })
     const offset = shmem.start % pageBytes
-    const { buffer } = this.#page as ForeignPage
-    this.#area = new SharedMemoryArea(buffer, offset, shmem.size, this.maxMessageBytes)
+    this.#area = new SharedMemoryArea(shared.buffer, offset, shmem.size, this.maxMessageBytes)
     if (!monitor.recovered) this.#area.open()
     this.#page?.flush()
     return monitor
-  }
-
-  /** Maps the shared page, which is put there first where the guest has none. Gives its frame if we put it there, or -1. */
-  #mapPage(ours: number, journal: MonitorJournal): number {
-    const { shmem, devices = [] } = this.#options
-    const gfn = Math.floor(shmem.start / pageBytes)
-    const place = placeOf(shmem, devices)
-    const there = ForeignPage.map(this.#xen, this.#domid, gfn)
-    if (typeof there !== 'number') {
-      this.#page = there
-      if (place === 'ram' || ours === gfn) return ours
-      throw new MediatorError(
-        'DTB_REFUSED',
-        `domain ${this.#domid} has something at 0x${shmem.start.toString(16)} already, where its shared memory would go`,
-      )
-    }
-    if (place === 'ram')
-      throw new MediatorError(
-        'DTB_REFUSED',
-        `domain ${this.#domid} has no memory at 0x${shmem.start.toString(16)}, where its tree has shared memory (${errnoName(there)})`,
-      )
-    journal.plan(gfn)
-    checkedXen('xc_domain_populate_physmap_exact', this.#domid, this.#xen.populate(this.#domid, gfn))
-    this.#page = ForeignPage.mapped(this.#xen, this.#domid, gfn)
-    new Uint8Array(this.#page.buffer).fill(0)
-    return gfn
   }
 
   #warnOfVulnerabilities(): void {

@@ -1,4 +1,5 @@
 // One domain on its way through the gate, and what became of it. State only: gate.ts moves it.
+import type { AddressRange } from '../../guest-link/guest-link.ts'
 
 /**
  * `arriving`: held, its configuration is awaited. `granting`: being planned and granted. `served`: it has its rights.
@@ -18,6 +19,9 @@ export class GatedDomain {
   /** SHA-256 of the partial tree, hexadecimal. */
   dtbHash: string | undefined
   dtdevs: readonly string[] = []
+  /** Shared memory that its tree names, and registers passed through to it. */
+  shmem: readonly AddressRange[] = []
+  registers: readonly AddressRange[] = []
   /** Node paths of what it was given. */
   devices: readonly string[] = []
   /** An operator wants it held when the gate is done with it. */

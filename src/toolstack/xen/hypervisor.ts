@@ -1,4 +1,5 @@
 // What the toolstack asks of the hypervisor. native/xen-domains.ts has it, over Xen's own libraries.
+import type { AddressRange } from '../../guest-link/guest-link.ts'
 import type { DomainInfo } from '../../native/xen-domains.ts'
 
 export type { DomainInfo }
@@ -13,4 +14,15 @@ export interface Hypervisor {
   destroy(domid: number): void
   /** The device tree blob that a domain was built with, out of its memory; only before it has run. DTB_REFUSED. */
   guestTree(domid: number): Uint8Array
+  /** Whether its builder is still at it: it cannot run yet, and has no tree in its memory. */
+  isBeingBuilt(domid: number): boolean
+  /**
+   * Gives a domain that is not served the shared page its tree names, where it has none: its driver would die without.
+   * `devices`: registers passed through. DTB_REFUSED, XEN_REFUSED.
+   */
+  provideSharedPage(
+    domain: { readonly domid: number; readonly uuid: string },
+    shmem: AddressRange,
+    devices: readonly AddressRange[],
+  ): void
 }

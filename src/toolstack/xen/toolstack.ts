@@ -1,8 +1,10 @@
 // Xen's domains as they come and go: each is held, planned, granted, armed, published and let go; each that goes gives all
 // back. It learns of them from xenstore and the hypervisor and acts through the lifecycle, which alone grants.
 import { createHash } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { readDeviceTree } from '../../dt/fdt.ts'
 import { maxBlobBytes } from '../../dt/fdt-header.ts'
+import type { Region } from '../../dt/node.ts'
 import { scmiNodes } from '../../dt/scmi-node.ts'
 import { errorText, MediatorError } from '../../errors.ts'
 import type { AddressRange } from '../../guest-link/guest-link.ts'
@@ -26,6 +28,9 @@ import {
   parseConfiguration,
   readConfiguration,
 } from './userdata.ts'
+
+/** How often a domain that is being built is looked at, in milliseconds. */
+const lookMs = 250
 
 /** What becomes of a domain: it runs without rights, or it is destroyed. */
 export type Sanction = 'deny' | 'destroy'
@@ -285,15 +290,22 @@ export class XenToolstack implements ToolstackGate {
     const { domid, uuid, signal } = domain
     const { lifecycle, serving, log } = this.#parts
     const { userdata, configurationMs } = this.#options
-    const configuration = this.#hasRun(domain)
-      ? readConfiguration(userdata, domid, uuid)
-      : await awaitConfiguration(userdata, domid, uuid, { timeoutMs: configurationMs, signal })
+    let configuration = readConfiguration(userdata, domid, uuid)
+    // While libxl is still building it there is nothing else to read, and nothing to be late for.
+    for (let wait = !this.#hasRun(domain); wait && configuration === undefined && !signal.aborted; ) {
+      configuration = await awaitConfiguration(userdata, domid, uuid, { timeoutMs: configurationMs, signal })
+      wait = this.#parts.hypervisor.isBeingBuilt(domid)
+    }
     if (signal.aborted && configuration === undefined) return this.#abandoned(domain)
     const { name = `domain-${domid}`, dtdevs = [], registers = [], armSci } = configuration ?? {}
     domain.name = name
     domain.dtdevs = dtdevs
+    if (configuration?.deviceTree === undefined) await this.#built(domain)
     const tree = this.#treeOf(domain, configuration)
-    if (tree === undefined || !asksForScmi(tree)) return this.#unmanaged(domain)
+    const nodes = tree === undefined ? [] : scmiNodes(readDeviceTree(tree.dtb, tree.dtbPath ?? 'device tree'))
+    if (tree === undefined || nodes.length === 0) return this.#unmanaged(domain)
+    domain.shmem = nodes.flatMap(({ shmem }) => shmem.map(rangeOf))
+    domain.registers = registers
     domain.dtbPath = tree.dtbPath
     domain.dtbHash = createHash('sha256').update(tree.dtb).digest('hex')
     if (armSci !== undefined)
@@ -321,6 +333,11 @@ export class XenToolstack implements ToolstackGate {
     await domain.publishing
     this.#letGo(domain)
     log('info', `domain ${domid} (${name}) has agent ${outcome.agentId}`)
+  }
+
+  /** Its tree is in its memory when its builder is done. */
+  async #built({ domid, signal }: GatedDomain): Promise<void> {
+    while (!signal.aborted && this.#parts.hypervisor.isBeingBuilt(domid)) await setTimeout(lookMs)
   }
 
   /** It is gone, or nobody waits for it any more, or the daemon stops. */
@@ -372,7 +389,19 @@ export class XenToolstack implements ToolstackGate {
       }
     }
     log('error', told)
+    this.#spare(domain)
     this.#letGo(domain)
+  }
+
+  /** Without rights, a guest is told so; it shall not die of memory that is not there. */
+  #spare({ domid, uuid, name = '?', shmem, registers }: GatedDomain): void {
+    const { hypervisor, log } = this.#parts
+    try {
+      if (hypervisor.get(domid)?.uuid !== uuid) return
+      for (const area of shmem) hypervisor.provideSharedPage({ domid, uuid }, area, registers)
+    } catch (error) {
+      log('warn', `domain ${domid} (${name}) has no shared page: ${errorText(error)}`)
+    }
   }
 
   #granted(domain: GatedDomain, { agentId }: { readonly agentId: number }): void {
@@ -507,7 +536,4 @@ interface Tree {
 export const isThere = ({ dying, shutdown }: DomainInfo): boolean =>
   !dying && (shutdown === undefined || shutdown === 'suspend')
 
-/** Whether a guest with this tree has somebody to speak SCMI to. DTB_MALFORMED. */
-function asksForScmi({ dtb, dtbPath = 'device tree' }: Tree): boolean {
-  return scmiNodes(readDeviceTree(dtb, dtbPath)).length > 0
-}
+const rangeOf = ({ address, size }: Region): AddressRange => ({ start: Number(address), size: Number(size) })

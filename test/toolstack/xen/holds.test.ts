@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { XenDomains } from '../../../src/native/xen-domains.ts'
 import { Holds } from '../../../src/toolstack/xen/holds.ts'
+import { hypervisorOf } from '../../../src/xen-toolstack.ts'
 import { hasCompiler, XenStandin } from '../../xen-standin/xen-standin.ts'
 
 function machine() {
@@ -16,7 +17,7 @@ function machine() {
     rmSync(directory, { recursive: true, force: true })
   })
   const path = join(directory, 'holds.json')
-  const hypervisor = Object.assign(domains, { guestTree: () => new Uint8Array() })
+  const hypervisor = hypervisorOf(domains, directory)
   const holds = (boot = 'this boot'): Holds => new Holds(path, hypervisor, boot)
   standin.create(7)
   return { standin, path, holds, uuid: domains.get(7)?.uuid ?? '', pauses: () => standin.look(7).pauses }

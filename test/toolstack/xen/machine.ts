@@ -2,11 +2,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { onTestFinished, vi } from 'vitest'
-import { readGuestTree } from '../../../src/guest-link/xen-smc/guest-tree.ts'
 import type { GatedDomainView } from '../../../src/lifecycle/views.ts'
 import { Holds } from '../../../src/toolstack/xen/holds.ts'
 import type { Hypervisor } from '../../../src/toolstack/xen/hypervisor.ts'
 import { XenToolstack, type XenToolstackOptions } from '../../../src/toolstack/xen/toolstack.ts'
+import { hypervisorOf } from '../../../src/xen-toolstack.ts'
 import { XenstoreClient } from '../../../src/xenstore/client.ts'
 import { Site } from '../../lifecycle/site.ts'
 import { XenHost } from '../../xen-standin/xen-host.ts'
@@ -27,15 +27,7 @@ export class XenMachine extends XenHost {
     super(parts)
     this.site = site
     this.#options = options
-    const { domains } = parts
-    this.hypervisor = {
-      list: () => domains.list(),
-      get: domid => domains.get(domid),
-      pause: domid => domains.pause(domid),
-      unpause: domid => domains.unpause(domid),
-      destroy: domid => domains.destroy(domid),
-      guestTree: domid => readGuestTree(domains.xen, domid).blob,
-    }
+    this.hypervisor = hypervisorOf(parts.domains, join(parts.directory, 'monitors'))
     this.client = undefined as never
     this.toolstack = undefined as never
     this.#build()

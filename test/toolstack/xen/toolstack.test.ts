@@ -61,6 +61,37 @@ describe.skipIf(!hasCompiler)('the gate', () => {
     expect(machine.site.faults()).toEqual([])
   })
 
+  test('waits as long as a domain is being built', async () => {
+    const machine = await XenMachine.started({ configurationMs: 20 })
+    machine.make(7, 'guest-a', { tree: readFileSync(fixture('guest-a.dtb')) })
+    machine.standin.building(7)
+    machine.introduce()
+    await machine.reaches(7, 'arriving')
+    machine.make(8, 'plain') // seen later, and done long before
+    machine.introduce()
+    await machine.reaches(8, 'unmanaged')
+    expect(machine.view(7)?.state).toBe('arriving')
+    machine.configure(7, { name: 'guest-a' })
+    machine.standin.setUp(7, 0)
+    await machine.reaches(7, 'served')
+    expect(machine.site.faults()).toEqual([])
+  })
+
+  test.each(['late', 'refused'])(
+    'a guest that is denied (%s) finds its shared page, and it is free',
+    async why => {
+      const machine = await XenMachine.started({ late: 'deny', refused: 'deny' })
+      machine.make(7, 'guest-a')
+      if (why === 'late') machine.letRun(7)
+      machine.configure(7, why === 'late' ? a : { ...a, armSci: 'scmi_smc' })
+      machine.introduce()
+      await machine.reaches(7, 'denied')
+      await machine.unheld(7)
+      expect([...machine.standin.words(7, 4)]).toEqual([0, 1, 0, 0]) // channel_status: free
+      expect(machine.log.filter(line => line.includes('shared page'))).toEqual([])
+    },
+  )
+
   test.each(['deny', 'destroy'] as const)('%s: a domain that had run before it could be held', async late => {
     const machine = await XenMachine.started({ late })
     machine.make(7, 'guest-a')
