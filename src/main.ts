@@ -86,11 +86,10 @@ async function main(): Promise<void> {
   process.on('uncaughtException', broken)
   process.on('unhandledRejection', broken)
 
-  const starting = startDaemon(config, directoriesOf(config, options.directory), {
-    log,
-    running,
-    onDeath: broken,
-  })
+  // Not before all of this has run: by its first trace, signals are heard.
+  const starting = Promise.resolve().then(() =>
+    startDaemon(config, directoriesOf(config, options.directory), { log, running, onDeath: broken }),
+  )
   let ending = false
   const end = async (signal: string): Promise<void> => {
     if (ending) return
