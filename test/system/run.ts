@@ -5,7 +5,7 @@ import { Report, type SystemTest } from './lib/report.ts'
 /** Every system test by name. The longer ones are run only when they are named. */
 const tests: Readonly<Record<string, { load(): Promise<SystemTest>; byName?: true }>> = {
   xenstore: { load: async () => (await import('./xenstore/test.ts')).test },
-  xen: { load: async () => (await import('./xen/xen.ts')).xenTest, byName: true },
+  xen: { load: async () => (await import('./xen/xen.ts')).xenTest },
   'qemu-raw': { load: async () => (await import('./qemu-raw/qemu-raw.ts')).qemuRaw, byName: true },
   qemu: { load: async () => (await import('./qemu/qemu.ts')).qemu },
 }

@@ -85,11 +85,7 @@ export async function auditRecords({ dom0, daemon }: Scenario): Promise<AuditRec
 /** What the daemon has granted to whom, without what changes by itself. */
 export async function grants({ daemon }: Scenario): Promise<unknown> {
   const domains = await daemon.get<Record<string, unknown>[]>('domains')
-  return domains.map(({ name, domid, agentId, devices, protocols }) => ({
-    name,
-    domid,
-    agentId,
-    devices,
-    protocols,
-  }))
+  return domains
+    .map(({ name, domid, agentId, devices, protocols }) => ({ name, domid, agentId, devices, protocols }))
+    .sort((a, b) => (String(a.name) < String(b.name) ? -1 : 1))
 }
