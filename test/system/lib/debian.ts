@@ -74,12 +74,16 @@ class Apt {
       'APT::Sandbox::User': '',
       'Acquire::Languages': 'none',
       'Acquire::Retries': '3',
+      'Acquire::http::Timeout': '30',
+      'APT::Update::Error-Mode': 'any', // else a mirror that cannot be reached is no more than a warning
     }
     const lines = Object.entries(settings).map(([name, value]) => `${name} "${value}";`)
     lines.push(`APT::Architectures { ${architectures.map(name => `"${name}";`).join(' ')} };`)
     writeFileSync(at('apt.conf'), lines.join('\n'))
     const apt = new Apt(at('apt.conf'))
-    await apt.get('update', '-qq')
+    await apt.get('update', '-qq').catch(error => {
+      throw new Skip(`the package lists of Debian's mirror cannot be had: ${lastLine(error)}`)
+    })
     return apt
   }
 
@@ -102,6 +106,8 @@ class Apt {
       await run('apt-get', ['download', '-qq', ...alone], { env: this.#environment, cwd: directory })
   }
 }
+
+const lastLine = (error: unknown): string => String(error).trim().split('\n').at(-1) ?? ''
 
 /** The private apt of this run for a release. */
 export function apt(of = release): Promise<Apt> {
