@@ -13,6 +13,7 @@ import {
 import { basename, join } from 'node:path'
 import { once } from '../lib/cache.ts'
 import { unpacked } from '../lib/debian.ts'
+import { makeDisk } from '../lib/disk.ts'
 import { type Entry, initramfs } from '../lib/initramfs.ts'
 import { run } from '../lib/process.ts'
 import { kernelModules, type Module } from './kernel-modules.ts'
@@ -80,19 +81,7 @@ export async function dom0Image(): Promise<Dom0Image> {
     await rootFilesystem(root, tree, init, await kernelModules(modules, MODULES_LATER))
     copyFileSync(kernel, join(root, 'root/vmlinuz'))
     const disk = join(directory, 'disk')
-    await run('mke2fs', [
-      '-q',
-      '-t',
-      'ext4',
-      '-O',
-      '^has_journal',
-      '-E',
-      'root_owner=0:0',
-      '-d',
-      root,
-      disk,
-      '600M',
-    ])
+    await makeDisk(root, disk, '600M')
     rmSync(root, { recursive: true })
   })
   return {

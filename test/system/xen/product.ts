@@ -2,6 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { once } from '../lib/cache.ts'
+import { makeDisk } from '../lib/disk.ts'
 import { run } from '../lib/process.ts'
 
 const repository = join(import.meta.dirname, '../../..')
@@ -21,19 +22,7 @@ export async function productDisk(): Promise<string> {
     if (built === undefined) throw new Error('packaging/deb/build made nothing')
     await run('dpkg-deb', ['-x', join(directory, built), root])
     const disk = join(directory, 'disk')
-    await run('mke2fs', [
-      '-q',
-      '-t',
-      'ext4',
-      '-O',
-      '^has_journal',
-      '-E',
-      'root_owner=0:0',
-      '-d',
-      root,
-      disk,
-      '96M',
-    ])
+    await makeDisk(root, disk, '96M')
     rmSync(root, { recursive: true })
   })
   return join(made, 'disk')
