@@ -14,6 +14,7 @@ import {
   tokens,
 } from '../scmi/header.ts'
 import { COMMS_ERROR, SUCCESS } from '../scmi/status.ts'
+import { noSlot, SlotLists } from '../slot-lists.ts'
 import type { Transfer } from '../transfer.ts'
 import { anyVersion, ResponseSizes } from './response-sizes.ts'
 
@@ -54,7 +55,6 @@ const QUARANTINED = 2
 const PROMISED = 3
 /** Header bits 9:8. */
 const typeBits = 0x300
-const none = -1
 /** Instead of a negotiated version's index: none was negotiated; or one was, and may no longer hold. */
 const asPresented = -1
 const lost = -2
@@ -79,20 +79,15 @@ export class Pending {
   readonly #sizes = new ResponseSizes()
   /** Slots are channel * 1024 + token. */
   readonly #transfer: (Transfer | undefined)[]
-  readonly #state: Uint8Array
   /** Header word as sent, our token in it. */
   readonly #header: Uint32Array
   /** First word of the payload: the version that a NEGOTIATE asks for. */
   readonly #argument: Uint32Array
-  readonly #due: Int32Array
   /** What the command's sender calls its delayed response, 0 for none; and the agent's own header word. */
   readonly #tag: Int32Array
   readonly #agentHeader: Int32Array
   /** Slots in order of deadline, a list for each state. */
-  readonly #next: Int32Array
-  readonly #previous: Int32Array
-  readonly #head = Int32Array.of(none, none, none, none)
-  readonly #tail = Int32Array.of(none, none, none, none)
+  readonly #lists: SlotLists
   /** Free tokens of each channel, a ring: the one that rested longest is taken first. */
   readonly #free: Uint16Array
   readonly #freeFirst: Uint16Array
@@ -111,14 +106,11 @@ export class Pending {
     this.#timeout = (options.timeoutMs ?? 30) * 1000
     this.#quarantine = (options.quarantineSeconds ?? 60) * 1_000_000
     this.#transfer = new Array<Transfer | undefined>(slots).fill(undefined)
-    this.#state = new Uint8Array(slots)
+    this.#lists = new SlotLists(slots, 4)
     this.#header = new Uint32Array(slots)
     this.#argument = new Uint32Array(slots)
-    this.#due = new Int32Array(slots)
     this.#tag = new Int32Array(slots)
     this.#agentHeader = new Int32Array(slots)
-    this.#next = new Int32Array(slots).fill(none)
-    this.#previous = new Int32Array(slots).fill(none)
     this.#free = Uint16Array.from({ length: slots }, (_, i) => i % tokens)
     this.#freeFirst = new Uint16Array(channels)
     this.#freeCount = new Uint16Array(channels).fill(tokens)
@@ -142,8 +134,7 @@ export class Pending {
    * @returns the header word to send instead of the command's own; -1 when the channel takes no more now
    */
   begin(channel: number, transfer: Transfer, now: number): number {
-    if ((this.#inFlight[channel] as number) >= this.#maxInFlight || this.#freeCount[channel] === 0)
-      return none
+    if ((this.#inFlight[channel] as number) >= this.#maxInFlight || this.#freeCount[channel] === 0) return -1
     const first = this.#freeFirst[channel] as number
     const tokenValue = this.#free[channel * tokens + first] as number
     this.#freeFirst[channel] = (first + 1) % tokens
@@ -156,14 +147,14 @@ export class Pending {
     this.#argument[slot] = transfer.words[1] as number
     this.#tag[slot] = transfer.tag
     this.#agentHeader[slot] = transfer.header
-    this.#append(slot, WAITING, (now + this.#timeout) | 0)
+    this.#lists.append(slot, WAITING, (now + this.#timeout) | 0)
     return word
   }
 
   /** Takes a command back that could not be sent after `begin`. */
   abandon(channel: number, word: number): void {
     const slot = channel * tokens + token(word)
-    if (this.#state[slot] === WAITING) this.#finish(slot)
+    if (this.#lists.state[slot] === WAITING) this.#finish(slot)
   }
 
   /**
@@ -177,7 +168,7 @@ export class Pending {
     const slot = channel * tokens + token(word)
     if (length < 4 || channel < 0 || channel >= this.#channels || messageType(word) !== COMMAND)
       return this.#drop()
-    const state = this.#state[slot] as number
+    const state = this.#lists.state[slot] as number
     if (state === FREE || state === PROMISED || word !== this.#header[slot]) return this.#drop()
     if (state === QUARANTINED) {
       this.counters.late++
@@ -223,7 +214,7 @@ export class Pending {
       return 0
     }
     const tag = this.#tag[slot] as number
-    const state = this.#state[slot] as number
+    const state = this.#lists.state[slot] as number
     if (tag === 0 || state === FREE || (word & ~typeBits) >>> 0 !== this.#header[slot]) {
       this.counters.unknown++
       return 0
@@ -241,8 +232,8 @@ export class Pending {
 
   /** The tag of the next delayed response that is overdue at `now`, 0 when there is none. Call until 0. */
   forsake(now: number): number {
-    const slot = this.#head[PROMISED] as number
-    if (slot === none || ((now - (this.#due[slot] as number)) | 0) < 0) return 0
+    const slot = this.#lists.head[PROMISED] as number
+    if (slot === noSlot || ((now - (this.#lists.at[slot] as number)) | 0) < 0) return 0
     const tag = this.#tag[slot] as number
     this.counters.forsaken++
     this.#finish(slot)
@@ -254,14 +245,14 @@ export class Pending {
    * the late answer comes or the quarantine has passed. Call until undefined.
    */
   expire(now: number): Transfer | undefined {
-    for (let slot = this.#head[QUARANTINED] as number; slot !== none; ) {
-      if (((now - (this.#due[slot] as number)) | 0) < 0) break
-      const next = this.#next[slot] as number
+    for (let slot = this.#lists.head[QUARANTINED] as number; slot !== noSlot; ) {
+      if (((now - (this.#lists.at[slot] as number)) | 0) < 0) break
+      const next = this.#lists.next[slot] as number
       this.#finish(slot)
       slot = next
     }
-    const slot = this.#head[WAITING] as number
-    if (slot === none || ((now - (this.#due[slot] as number)) | 0) < 0) return undefined
+    const slot = this.#lists.head[WAITING] as number
+    if (slot === noSlot || ((now - (this.#lists.at[slot] as number)) | 0) < 0) return undefined
     this.counters.expired++
     return this.#giveUp(slot, now)
   }
@@ -275,7 +266,11 @@ export class Pending {
     // Behind the next connection there may be a platform that negotiated nothing, or the same one.
     for (let i = channel * 256; i < (channel + 1) * 256; i++)
       if (this.#negotiated[i] !== asPresented) this.#negotiated[i] = lost
-    for (let slot = this.#head[WAITING] as number; slot !== none; slot = this.#next[slot] as number)
+    for (
+      let slot = this.#lists.head[WAITING] as number;
+      slot !== noSlot;
+      slot = this.#lists.next[slot] as number
+    )
       if (Math.floor(slot / tokens) === channel) return this.#giveUp(slot, now)
     return undefined
   }
@@ -283,22 +278,22 @@ export class Pending {
   /** Keeps a slot's token for the delayed response that was promised, as long as a quarantine. */
   #promise(slot: number): void {
     const channel = Math.floor(slot / tokens)
-    const due = ((this.#due[slot] as number) + this.#quarantine) | 0
-    this.#remove(slot)
+    const due = ((this.#lists.at[slot] as number) + this.#quarantine) | 0
+    this.#lists.remove(slot)
     this.#transfer[slot] = undefined
     this.#inFlight[channel] = (this.#inFlight[channel] as number) - 1
-    this.#append(slot, PROMISED, due)
+    this.#lists.append(slot, PROMISED, due)
   }
 
   /** Answers COMMS_ERROR for a slot that waits; its token goes into quarantine. */
   #giveUp(slot: number, now: number): Transfer {
     const transfer = this.#transfer[slot] as Transfer
     const channel = Math.floor(slot / tokens)
-    this.#remove(slot)
+    this.#lists.remove(slot)
     this.#transfer[slot] = undefined
     this.#inFlight[channel] = (this.#inFlight[channel] as number) - 1
     this.#quarantined[channel] = (this.#quarantined[channel] as number) + 1
-    this.#append(slot, QUARANTINED, (now + this.#quarantine) | 0)
+    this.#lists.append(slot, QUARANTINED, (now + this.#quarantine) | 0)
     transfer.answer(COMMS_ERROR)
     return transfer
   }
@@ -311,42 +306,16 @@ export class Pending {
   /** Ends a slot's use: out of its list, its token last in the ring. */
   #finish(slot: number): void {
     const channel = Math.floor(slot / tokens)
-    if (this.#state[slot] === WAITING) this.#inFlight[channel] = (this.#inFlight[channel] as number) - 1
-    else if (this.#state[slot] === QUARANTINED)
+    if (this.#lists.state[slot] === WAITING) this.#inFlight[channel] = (this.#inFlight[channel] as number) - 1
+    else if (this.#lists.state[slot] === QUARANTINED)
       this.#quarantined[channel] = (this.#quarantined[channel] as number) - 1
     this.#tag[slot] = 0
-    this.#remove(slot)
+    this.#lists.remove(slot)
+    this.#lists.state[slot] = FREE
     this.#transfer[slot] = undefined
     const free = this.#freeCount[channel] as number
     this.#free[channel * tokens + (((this.#freeFirst[channel] as number) + free) % tokens)] = slot % tokens
     this.#freeCount[channel] = free + 1
-  }
-
-  /** Puts a slot in the list of its state, in order of deadline. Deadlines mostly come in order: the walk is short. */
-  #append(slot: number, state: number, due: number): void {
-    this.#state[slot] = state
-    this.#due[slot] = due
-    let after = this.#tail[state] as number
-    while (after !== none && ((due - (this.#due[after] as number)) | 0) < 0)
-      after = this.#previous[after] as number
-    const before = (after === none ? this.#head[state] : this.#next[after]) as number
-    this.#previous[slot] = after
-    this.#next[slot] = before
-    if (after === none) this.#head[state] = slot
-    else this.#next[after] = slot
-    if (before === none) this.#tail[state] = slot
-    else this.#previous[before] = slot
-  }
-
-  #remove(slot: number): void {
-    const state = this.#state[slot] as number
-    const after = this.#previous[slot] as number
-    const before = this.#next[slot] as number
-    if (after === none) this.#head[state] = before
-    else this.#next[after] = before
-    if (before === none) this.#tail[state] = after
-    else this.#previous[before] = after
-    this.#state[slot] = FREE
   }
 
   #version(channel: number, protocol: number): number {

@@ -2,6 +2,7 @@
 // carrying out means is the protocol's matter.
 
 import { BUSY, DENIED, SUCCESS } from '../scmi/status.ts'
+import { noSlot, SlotLists } from '../slot-lists.ts'
 import type { Call } from './call.ts'
 import type { Delays } from './delays.ts'
 import type { Events } from './events.ts'
@@ -29,7 +30,6 @@ export type Completion = (due: Due, words: Uint32Array) => number
 /** Word of a delayed response where its own fields start, after header and status. */
 export const DELAYED_BODY = 2
 
-const none = -1
 /** What a slot waits for: it is free, or for a time, or for a number of messages. */
 const FREE = 0
 const TIME = 1
@@ -53,7 +53,6 @@ export class Delayed {
   }
   /** Where the answers go that nobody wants. */
   readonly #waste = new Uint32Array(16)
-  readonly #state: Uint8Array
   readonly #agent: Uint8Array
   readonly #channel: Int16Array
   readonly #protocol: Uint8Array
@@ -63,12 +62,8 @@ export class Delayed {
   /** Whether the agent renounced the answer. */
   readonly #silent: Uint8Array
   readonly #value: Float64Array
-  readonly #at: Int32Array
   /** Lists by state: those that are free, and those waiting, the next one due first. */
-  readonly #next: Int32Array
-  readonly #previous: Int32Array
-  readonly #head = Int32Array.of(none, none, none)
-  readonly #tail = Int32Array.of(none, none, none)
+  readonly #lists: SlotLists
   #now = 0
   #messages = 0
 
@@ -76,7 +71,7 @@ export class Delayed {
   constructor(agents: number, places: number, events: Events) {
     this.#events = events
     this.#pending = new Uint16Array(agents * protocolCount)
-    this.#state = new Uint8Array(places)
+    this.#lists = new SlotLists(places, 3)
     this.#agent = new Uint8Array(places)
     this.#channel = new Int16Array(places)
     this.#protocol = new Uint8Array(places)
@@ -85,10 +80,7 @@ export class Delayed {
     this.#header = new Uint32Array(places)
     this.#silent = new Uint8Array(places)
     this.#value = new Float64Array(places)
-    this.#at = new Int32Array(places)
-    this.#next = new Int32Array(places).fill(none)
-    this.#previous = new Int32Array(places).fill(none)
-    for (let slot = 0; slot < places; slot++) this.#append(slot, FREE, 0)
+    for (let slot = 0; slot < places; slot++) this.#lists.append(slot, FREE, 0)
   }
 
   /** Names who carries out a protocol's requests. */
@@ -107,8 +99,8 @@ export class Delayed {
     const { agent, resource } = call
     const counter = agent * protocolCount + protocol
     const pending = this.#pending[counter] as number
-    const slot = this.#head[FREE] as number
-    if (pending >= delays.limit || slot === none) return BUSY
+    const slot = this.#lists.head[FREE] as number
+    if (pending >= delays.limit || slot === noSlot) return BUSY
     this.#pending[counter] = pending + 1
     this.#agent[slot] = agent
     this.#channel[slot] = call.channel
@@ -120,8 +112,8 @@ export class Delayed {
     this.#value[slot] = this.value[0] as number
     const amount = delays.amount[resource] as number
     const counted = delays.counted[resource] !== 0
-    this.#remove(slot)
-    this.#append(
+    this.#lists.remove(slot)
+    this.#lists.append(
       slot,
       counted ? MESSAGES : TIME,
       counted ? (this.#messages + amount) | 0 : (this.#now + amount * 1000) | 0,
@@ -141,17 +133,17 @@ export class Delayed {
 
   /** Microseconds until the next request is due by time, 0 when one is; -1 when none waits for a time. */
   get dueIn(): number {
-    const slot = this.#head[TIME] as number
-    return slot === none ? none : Math.max(0, ((this.#at[slot] as number) - this.#now) | 0)
+    const slot = this.#lists.head[TIME] as number
+    return slot === noSlot ? -1 : Math.max(0, ((this.#lists.at[slot] as number) - this.#now) | 0)
   }
 
   /** Carries out what is due and queues its answers. */
   run(): void {
     for (;;) {
-      let slot = this.#head[TIME] as number
-      if (slot === none || ((this.#now - (this.#at[slot] as number)) | 0) < 0) {
-        slot = this.#head[MESSAGES] as number
-        if (slot === none || ((this.#messages - (this.#at[slot] as number)) | 0) < 0) return
+      let slot = this.#lists.head[TIME] as number
+      if (slot === noSlot || ((this.#now - (this.#lists.at[slot] as number)) | 0) < 0) {
+        slot = this.#lists.head[MESSAGES] as number
+        if (slot === noSlot || ((this.#messages - (this.#lists.at[slot] as number)) | 0) < 0) return
       }
       this.#finish(slot, SUCCESS)
     }
@@ -160,8 +152,8 @@ export class Delayed {
   /** Answers DENIED, without carrying it out, what the agent may no longer ask for. */
   deny(agent: number, permissions: Permissions): void {
     for (let state = TIME; state <= MESSAGES; state++)
-      for (let slot = this.#head[state] as number; slot !== none; ) {
-        const next = this.#next[slot] as number
+      for (let slot = this.#lists.head[state] as number; slot !== noSlot; ) {
+        const next = this.#lists.next[slot] as number
         if (
           this.#agent[slot] === agent &&
           !permissions.allows(agent, this.#protocol[slot] as number, this.#resource[slot] as number)
@@ -174,8 +166,8 @@ export class Delayed {
   /** Forgets all requests of an agent, unanswered: who comes after it may use the same tokens. */
   drop(agent: number): void {
     for (let state = TIME; state <= MESSAGES; state++)
-      for (let slot = this.#head[state] as number; slot !== none; ) {
-        const next = this.#next[slot] as number
+      for (let slot = this.#lists.head[state] as number; slot !== noSlot; ) {
+        const next = this.#lists.next[slot] as number
         if (this.#agent[slot] === agent) {
           this.#release(slot)
           this.sent(agent, this.#protocol[slot] as number)
@@ -212,33 +204,7 @@ export class Delayed {
   }
 
   #release(slot: number): void {
-    this.#remove(slot)
-    this.#append(slot, FREE, 0)
-  }
-
-  /** Puts a slot in the list of its state, in order of what it waits for, behind those that wait for the same. */
-  #append(slot: number, state: number, at: number): void {
-    this.#state[slot] = state
-    this.#at[slot] = at
-    let after = this.#tail[state] as number
-    while (after !== none && ((at - (this.#at[after] as number)) | 0) < 0)
-      after = this.#previous[after] as number
-    const before = (after === none ? this.#head[state] : this.#next[after]) as number
-    this.#previous[slot] = after
-    this.#next[slot] = before
-    if (after === none) this.#head[state] = slot
-    else this.#next[after] = slot
-    if (before === none) this.#tail[state] = slot
-    else this.#previous[before] = slot
-  }
-
-  #remove(slot: number): void {
-    const state = this.#state[slot] as number
-    const after = this.#previous[slot] as number
-    const before = this.#next[slot] as number
-    if (after === none) this.#head[state] = before
-    else this.#next[after] = before
-    if (before === none) this.#tail[state] = after
-    else this.#previous[before] = after
+    this.#lists.remove(slot)
+    this.#lists.append(slot, FREE, 0)
   }
 }
