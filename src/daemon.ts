@@ -73,7 +73,7 @@ export async function startDaemon(
   const data: RelayData = {
     firmware: config.firmware,
     guests: config.guests,
-    inflight: where.run,
+    run: where.run,
     xen: config.xen,
     monitors: join(where.state, 'monitors'),
     audit: ring,
@@ -121,7 +121,9 @@ export async function startDaemon(
     config.toolstack.kind === 'xen' ? openXen(config.xen.libraries, join(where.state, 'monitors')) : undefined
   if (xen !== undefined) running.add(() => xen.close())
   const firmware = new Firmware(discovery, named, request, permissionRecords(audit), lists)
+  const socket = controlSocket(where)
   const lifecycle: Lifecycle = new Lifecycle({
+    sockets: { run: where.run, control: socket },
     host,
     firmware,
     roster,
@@ -156,7 +158,6 @@ export async function startDaemon(
     await toolstack.start()
   }
 
-  const socket = controlSocket(where)
   const daemon = new DaemonViews({
     lifecycle,
     roster,

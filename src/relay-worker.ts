@@ -1,6 +1,6 @@
 // The relay thread's program: builds the concrete parts, serves until told to stop. Never returns to its event loop.
-import { join } from 'node:path'
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { inflightFile } from './config/paths.ts'
 import type { ScmidConfig } from './config/scmid.ts'
 import { errorText, MediatorError } from './errors.ts'
 import { EmbeddedLink } from './firmware-link/embedded/embedded-link.ts'
@@ -25,7 +25,7 @@ export interface RelayData {
   readonly firmware: ScmidConfig['firmware']
   readonly guests: ScmidConfig['guests']
   /** Directory for what is under way of vhost-user guests. */
-  readonly inflight: string
+  readonly run: string
   readonly xen: ScmidConfig['xen']
   /** Directory of the journal of Xen domains' monitors. */
   readonly monitors: string
@@ -35,7 +35,7 @@ export interface RelayData {
 
 const port = parentPort
 if (port === null) throw new Error('relay-worker runs as a worker thread of scmid')
-const { firmware, guests, inflight, xen, monitors, audit, counters } = workerData as RelayData
+const { firmware, guests, run, xen, monitors, audit, counters } = workerData as RelayData
 const { maxMessageBytes } = guests
 
 const say = (message: FromRelay): void => port.postMessage(message)
@@ -67,7 +67,7 @@ function makeLink(guest: GuestOpening, handler: FrameHandler): GuestLink {
           role: link.role,
           access: link,
           unsealed: guests.unsealedMemory,
-          inflightFile: join(inflight, `${guest.name}.inflight`),
+          inflightFile: inflightFile({ run }, guest.name),
         },
         parts,
       )

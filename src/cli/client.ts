@@ -1,7 +1,7 @@
 // The daemon as seen from another process: every call of the Daemon interface over HTTP on its Unix socket.
 import { type IncomingMessage, request } from 'node:http'
 import { type ErrorCode, errorCodes, errorText, MediatorError } from '../errors.ts'
-import type { Daemon, DomainSpec } from '../lifecycle/views.ts'
+import type { AskedDomain, Daemon } from '../lifecycle/views.ts'
 
 /** The same calls, each a promise. */
 type Remote<D> = {
@@ -142,7 +142,7 @@ async function collect(answer: IncomingMessage): Promise<string> {
 }
 
 /** The specification as JSON: the blob in base64. */
-const wireSpec = ({ dtb, ...rest }: DomainSpec): Omit<DomainSpec, 'dtb'> & { readonly dtb: string } => ({
+const wireSpec = ({ dtb, ...rest }: AskedDomain): Omit<AskedDomain, 'dtb'> & { readonly dtb: string } => ({
   ...rest,
   dtb: Buffer.from(dtb.buffer, dtb.byteOffset, dtb.byteLength).toString('base64'),
 })

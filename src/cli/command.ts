@@ -4,7 +4,7 @@ import type { Output } from './output.ts'
 
 /** An option of a command. */
 export interface OptionSpec {
-  /** In commander's notation: `-l, --long` or `--dtb <file>`. */
+  /** In commander's notation: `-l, --long`, `--dtb <file>`, or `--vhost-user [path]`, whose value may be left out. */
   readonly flags: string
   readonly summary: string
   /** May stand several times; the values come as a list. */

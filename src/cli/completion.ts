@@ -12,7 +12,7 @@ const casePattern = (option: OptionSpec): string => flags([option]).replaceAll('
 const fileFlags = (commands: readonly CommandSpec[]): string[] => [
   ...new Set(
     [...commands.flatMap(command => command.options), ...globalOptions]
-      .filter(option => /<(file|path)>/.test(option.flags))
+      .filter(option => /[<[](file|path)[>\]]/.test(option.flags))
       .map(casePattern),
   ),
 ]

@@ -8,7 +8,7 @@ import { readDeviceTree } from '../dt/fdt.ts'
 import { maxBlobBytes } from '../dt/fdt-header.ts'
 import { errorText, MediatorError } from '../errors.ts'
 import { type Conduit, conduits } from '../guest-link/guest-link.ts'
-import type { DomainSpec, GuestLinkSpec, Outcome } from '../lifecycle/views.ts'
+import type { AskedDomain, AskedLink, Outcome } from '../lifecycle/views.ts'
 import { type Release, releases } from '../scmi/protocols.ts'
 import { type CommandSpec, type Context, integer, UsageError } from './command.ts'
 import { kindName } from './show-commands.ts'
@@ -20,7 +20,8 @@ interface AddOptions {
   readonly trapSocket?: string
   readonly smcId?: number
   readonly messageSocket?: string
-  readonly vhostUser?: string
+  /** True without a path. */
+  readonly vhostUser?: string | true
   readonly vhostUserClient?: string
   readonly xen?: boolean
   readonly uuid?: string
@@ -72,11 +73,12 @@ export const domainAdd: CommandSpec<AddOptions> = {
   name: 'domain-add',
   args: '<NAME>',
   usage:
-    '<NAME> --dtb FILE [--domid N] [--agent-id N] [--discovery MODE] [--release R] [--versions P=V,...] (--trap-socket PATH [--smc-id ID] | --message-socket PATH | --vhost-user PATH [--socket-mode MODE] [--socket-owner USER:GROUP] | --vhost-user-client PATH | --xen [--conduit smc|psci|off] [--smc-id ID] [--uuid UUID] [--leave-armed])',
+    '<NAME> --dtb FILE [--domid N] [--agent-id N] [--discovery MODE] [--release R] [--versions P=V,...] (--trap-socket PATH [--smc-id ID] | --message-socket PATH | --vhost-user [PATH] [--socket-mode MODE] [--socket-owner USER:GROUP] | --vhost-user-client PATH | --xen [--conduit smc|psci|off] [--smc-id ID] [--uuid UUID] [--leave-armed])',
   summary: 'Add a domain: give it an agent id and the devices of its partial device tree.',
   details: [
     'The tree is the one that xl passes to the guest as device_tree=. What it passes through is granted as a whole or not at all.',
     'The daemon makes the socket and listens there: the hypervisor side of the guest connects to it. A relative path is taken from the current directory.',
+    "With --vhost-user alone the socket is NAME.sock beside the daemon's own, as /run/scmid/guest-a.sock. It has mode 0600 and the daemon's owner unless the options say otherwise, replaces one that nobody listens on any more, and goes with the domain and with the daemon.",
     'A domain is shown the versions that the firmware has, or older ones where every message that it can then send can be translated exactly; else it is refused, and the message named.',
     'With --xen the daemon traps the SMCs of the Xen domain of that --domid, which is paused meanwhile: create it with xl create -p, add it, then xl unpause it.',
     'With --vhost-user-client the VMM makes the socket and listens (QEMU: -chardev socket,server=on), and the daemon connects: such a guest goes on when the daemon is started again.',
@@ -95,7 +97,7 @@ export const domainAdd: CommandSpec<AddOptions> = {
       'Serve the Xen domain 5, whose Linux calls by SMC once its tree is changed.',
     ],
     [
-      'scmictl domain-add guest-a --dtb guest-a.dtb --vhost-user a.sock --socket-mode 0660 --socket-owner :kvm',
+      'scmictl domain-add guest-a --dtb guest-a.dtb --vhost-user --socket-mode 0660 --socket-owner :kvm',
       'Serve the virtio SCMI device of a QEMU guest, whose process runs in group kvm.',
     ],
   ],
@@ -130,8 +132,8 @@ export const domainAdd: CommandSpec<AddOptions> = {
     },
     { flags: '--message-socket <path>', summary: 'Where its frames come from, without shared memory.' },
     {
-      flags: '--vhost-user <path>',
-      summary: 'Where its VMM connects, to have its virtio SCMI device served.',
+      flags: '--vhost-user [path]',
+      summary: 'Where its VMM connects, to have its virtio SCMI device served; else in the run directory.',
     },
     {
       flags: '--vhost-user-client <path>',
@@ -162,7 +164,7 @@ export const domainAdd: CommandSpec<AddOptions> = {
     const { options, args, client, globals } = context
     const name = args[0] ?? ''
     const dtb = readTree(options.dtb)
-    const spec: DomainSpec = {
+    const spec: AskedDomain = {
       name,
       dtb,
       dtbPath: resolve(options.dtb),
@@ -194,12 +196,15 @@ const companions = [
   ['leaveArmed', '--leave-armed', ['xen']],
 ] as const satisfies readonly [keyof AddOptions, string, readonly (keyof typeof linkFlags)[]][]
 
-function linkOf(options: AddOptions): GuestLinkSpec {
+const usageOf = (key: keyof typeof linkFlags): string =>
+  key === 'xen' ? linkFlags.xen : `${linkFlags[key]} ${key === 'vhostUser' ? '[PATH]' : 'PATH'}`
+
+function linkOf(options: AddOptions): AskedLink {
   const keys = Object.keys(linkFlags) as (keyof typeof linkFlags)[]
   const [key, second] = keys.filter(each => options[each] !== undefined)
   if (key === undefined || second !== undefined)
     throw new UsageError(
-      `'scmictl domain-add' requires ${key === undefined ? 'a link' : 'one link'}: ${keys.map(each => (each === 'xen' ? linkFlags.xen : `${linkFlags[each]} PATH`)).join(', ')}.`,
+      `'scmictl domain-add' requires ${key === undefined ? 'a link' : 'one link'}: ${keys.map(usageOf).join(', ')}.`,
     )
   for (const [option, flag, owners] of companions)
     if (options[option] !== undefined && !(owners as readonly string[]).includes(key))
@@ -207,27 +212,30 @@ function linkOf(options: AddOptions): GuestLinkSpec {
         `'scmictl domain-add' ${flag}: goes with ${owners.map(each => linkFlags[each]).join(' or ')} only.`,
       )
   if (key === 'xen') return xenLink(options)
+  if (key === 'vhostUser') return vhostUserLink(options)
   const path = checkSocketPath(resolve(options[key] ?? ''))
-  const { smcId, socketMode, socketOwner: owner } = options
+  const { smcId } = options
   switch (key) {
     case 'trapSocket':
       return { kind: 'trap-socket', path, ...(smcId === undefined ? {} : { smcId }) }
     case 'messageSocket':
       return { kind: 'message-socket', path }
-    case 'vhostUser':
-      return {
-        kind: 'vhost-user',
-        path,
-        role: 'server',
-        ...(socketMode === undefined ? {} : { mode: socketMode }),
-        ...owner,
-      }
     case 'vhostUserClient':
       return { kind: 'vhost-user', path, role: 'client' }
   }
 }
 
-function xenLink({ domid, uuid, conduit, smcId, leaveArmed }: AddOptions): GuestLinkSpec {
+function vhostUserLink({ vhostUser = true, socketMode: mode, socketOwner: owner }: AddOptions): AskedLink {
+  return {
+    kind: 'vhost-user',
+    ...(vhostUser === true ? {} : { path: checkSocketPath(resolve(vhostUser)) }),
+    role: 'server',
+    ...(mode === undefined ? {} : { mode }),
+    ...owner,
+  }
+}
+
+function xenLink({ domid, uuid, conduit, smcId, leaveArmed }: AddOptions): AskedLink {
   if (domid === undefined)
     throw new UsageError("'scmictl domain-add' --xen: goes with --domid, by which Xen knows the domain.")
   return {

@@ -1,6 +1,8 @@
 // `scmictl generate`: a guest's SCMI nodes and the lines of its configuration, from device trees or from the daemon.
 import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { directories, guestSocket } from '../config/paths.ts'
 import { version } from '../config/version.ts'
 import type { DraftNode } from '../dt/draft.ts'
 import type { DeviceNode, DeviceTree } from '../dt/fdt.ts'
@@ -19,7 +21,7 @@ import { type LabelOrder, labelOf, type ResourceNames } from '../permissions/num
 import { planHostDevice } from '../permissions/plan.ts'
 import { spaceOf } from '../scmi/space.ts'
 import { type CommandSpec, type Context, choice, integer, UsageError } from './command.ts'
-import { libvirtLines, qemuArguments, qemuLines, xlLines } from './generate-lines.ts'
+import { libvirtLines, type QemuFacts, qemuArguments, qemuLines, xlLines } from './generate-lines.ts'
 import { type Pair, pair } from './pair.ts'
 
 const formats = ['dts', 'dtb', 'xl', 'qemu', 'libvirt', 'json'] as const
@@ -34,7 +36,8 @@ interface GenerateOptions {
   readonly shmemAddress?: bigint
   readonly onto?: string
   readonly tree?: string
-  readonly vhostUser?: string
+  /** True without a path. */
+  readonly vhostUser?: string | true
   readonly vhostUserClient?: string
   readonly memory?: string
   readonly format?: (typeof formats)[number]
@@ -113,7 +116,10 @@ export const generateCommand: CommandSpec<GenerateOptions> = {
     },
     { flags: '--onto <file>', summary: 'A whole device tree blob to put the SCMI nodes into.' },
     { flags: '--tree <path>', summary: 'Where the toolstack will find the tree, for xl, qemu and libvirt.' },
-    { flags: '--vhost-user <path>', summary: 'For qemu and libvirt: where the daemon listens for QEMU.' },
+    {
+      flags: '--vhost-user [path]',
+      summary: 'For qemu and libvirt: the daemon listens for QEMU, there or in its run directory.',
+    },
     {
       flags: '--vhost-user-client <path>',
       summary: 'For qemu and libvirt: where QEMU listens for the daemon; the usual way.',
@@ -157,6 +163,8 @@ interface Found {
   readonly names: ResourceNames
   /** How the domain's guest counts, where it has ids of its own. */
   readonly order: LabelOrder | undefined
+  /** Where the daemon's sockets are: those of the daemon that was asked, else the usual ones. */
+  readonly run: string
   readonly warnings: readonly string[]
 }
 
@@ -172,7 +180,8 @@ async function gather({ args: [word], options, client }: Context<GenerateOptions
     throw new UsageError(
       "'scmictl generate' requires a Domain of the daemon, --domain NAME=FILE or --device DEVICE.",
     )
-  const file = hostFile ?? (await client().info()).host
+  const info = hostFile === undefined ? await client().info() : undefined
+  const file = hostFile ?? info?.host
   if (file === undefined)
     throw new MediatorError('NOT_SUPPORTED', 'the daemon has no host tree: name one with --host')
   const host = loadDeviceTree(file)
@@ -186,6 +195,7 @@ async function gather({ args: [word], options, client }: Context<GenerateOptions
     devices: [...attachedBeside(view, partial, host), ...device.map(text => hostDevice(host, text))],
     view,
     names,
+    run: info === undefined ? directories().run : dirname(info.socket),
     order: view?.discovery === 'dense' ? guestOrder(view.devices, names) : undefined,
     warnings,
   }
@@ -295,17 +305,16 @@ function conduitOf(options: GenerateOptions, view: DomainView | undefined, isQem
 /** As the options have it, else as the daemon has it; else QEMU listens. */
 function socketOf(
   { vhostUser, vhostUserClient }: GenerateOptions,
-  view: DomainView | undefined,
-  name: string,
-): { socket: string; qemuListens: boolean } {
+  { view, name, run }: Found,
+): Pick<QemuFacts, 'socket' | 'qemuListens' | 'access'> {
   if (vhostUser !== undefined && vhostUserClient !== undefined)
     throw new UsageError("'scmictl generate' takes one of --vhost-user and --vhost-user-client.")
   const link = view?.link.kind === 'vhost-user' ? view.link : undefined
+  const own = link?.role === 'server' ? link : undefined
+  if (vhostUser === true || (vhostUser === undefined && vhostUserClient === undefined && own !== undefined))
+    return { socket: own?.path ?? guestSocket({ run }, name), qemuListens: false, access: own }
   const asked = vhostUser ?? vhostUserClient
-  return {
-    socket: asked ?? link?.path ?? `/run/${name}-scmi.sock`,
-    qemuListens: asked !== undefined ? vhostUser === undefined : link?.role !== 'server',
-  }
+  return { socket: asked ?? link?.path ?? `/run/${name}-scmi.sock`, qemuListens: vhostUser === undefined }
 }
 
 interface Written extends Found {
@@ -318,7 +327,7 @@ function write(
   format: (typeof formats)[number],
   all: Written,
 ): void {
-  const { made, name, conduit, view } = all
+  const { made, name, conduit } = all
   const base = options.onto === undefined ? undefined : loadDeviceTree(options.onto)
   const root: DraftNode = base === undefined ? made.root : graftedTree(base, made.fragment)
   const reserved = base?.reservations ?? []
@@ -329,7 +338,7 @@ function write(
   const qemu = {
     name,
     tree: options.tree ?? `${name}.dtb`,
-    ...socketOf(options, view, name),
+    ...socketOf(options, all),
     memory: options.memory ?? '1G',
   }
   const lines = (list: readonly string[]): string => `${list.join('\n')}\n`

@@ -51,6 +51,8 @@ export interface QemuFacts {
   /** The vhost-user socket, and whether QEMU listens there or scmid. */
   readonly socket: string
   readonly qemuListens: boolean
+  /** Who may connect to scmid's socket, where the daemon was asked. */
+  readonly access?: { readonly mode?: string; readonly uid?: number; readonly gid?: number } | undefined
   /** Where the tree lies. */
   readonly tree: string
   /** RAM as QEMU takes it: 512M, 2G. */
@@ -92,10 +94,19 @@ export function libvirtLines(facts: QemuFacts): readonly string[] {
     '<os>',
     `  <dtb>${escaped(facts.tree)}</dtb>`,
     '</os>',
+    ...accessLines(facts),
     '<qemu:commandline>',
     ...own.flatMap(pair => pair.map(word => `  <qemu:arg value='${escaped(word)}'/>`)),
     '</qemu:commandline>',
   ]
+}
+
+/** libvirt runs QEMU as another user, which the socket must let in. */
+function accessLines({ access }: QemuFacts): readonly string[] {
+  if (access === undefined) return []
+  const { mode, uid, gid } = access
+  const whose = [uid === undefined ? "scmid's user" : `user ${uid}`, gid === undefined ? '' : `group ${gid}`]
+  return [`<!-- scmid listens: mode ${mode}, ${whose.filter(Boolean).join(', ')}; QEMU must be let in -->`]
 }
 
 const quoted = (text: string): string => `"${text.replace(/[\\"]/g, found => `\\${found}`)}"`

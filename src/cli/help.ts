@@ -4,9 +4,9 @@ import { globalOptions, leadingOptions } from './parse.ts'
 
 const leading = '[-v] [-N] [--json] [--socket PATH]'
 
-/** `--dtb FILE` of `--dtb <file>`. */
+/** `--dtb FILE` of `--dtb <file>`; what may be left out stays in brackets. */
 export const shownFlags = (option: OptionSpec): string =>
-  option.flags.replace(/<([^>]+)>/g, (_, name: string) => name.toUpperCase())
+  option.flags.replace(/<[^>]+>|\[[^\]]+\]/g, name => name.replace(/[<>]/g, '').toUpperCase())
 
 const optionLines = (options: readonly OptionSpec[]): string[] =>
   options.map(option => `  ${shownFlags(option).padEnd(28)} ${option.summary}`)

@@ -62,29 +62,31 @@ export function privateDirectories(environment: Environment = readEnvironment())
 }
 
 /**
- * Makes the directories that are missing (mode 0700) and checks all of them. Throws SOCKET_PATH or SYSTEM as
- * `checkDirectory` does.
+ * Makes the directories that are missing (mode 0700) and checks all of them. A run directory that is not private may be
+ * passed through (mode 0711), so that VMMs of other users reach the sockets that are theirs. Throws SOCKET_PATH or SYSTEM
+ * as `checkDirectory` does.
  */
 export function prepareDirectories(wanted: Directories, environment: Environment = readEnvironment()): void {
   for (const path of [wanted.run, wanted.state, wanted.log]) {
-    system('mkdir', path, () => makeDirectory(path))
+    const mode = path === wanted.run && !wanted.private ? 0o711 : 0o700
+    system('mkdir', path, () => makeDirectory(path, mode))
     checkDirectory(path, wanted.private, environment)
   }
 }
 
 /**
- * Makes a directory and the missing ones above it. Not by mkdir's own `recursive`: where a file system says ENOENT below
+ * Makes a directory and the missing ones above it, all of one mode, as far as the umask lets it. Not by mkdir's own `recursive`: where a file system says ENOENT below
  * a directory that is there, as /proc does, Node 20 tries for ever.
  */
-export function makeDirectory(path: string): void {
+export function makeDirectory(path: string, mode = 0o700): void {
   try {
-    mkdirSync(path, { mode: 0o700 })
+    mkdirSync(path, { mode })
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EEXIST' && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return
     if (code !== 'ENOENT' || lstatSync(dirname(path), { throwIfNoEntry: false }) !== undefined) throw error
-    makeDirectory(dirname(path))
-    mkdirSync(path, { mode: 0o700 })
+    makeDirectory(dirname(path), mode)
+    mkdirSync(path, { mode })
   }
 }
 
@@ -126,6 +128,14 @@ function checkParent(path: string, refuse: (text: string) => never, environment:
 /** The control socket inside the run directory. Throws SOCKET_PATH when it is too long. */
 export const controlSocket = (where: Pick<Directories, 'run'>): string =>
   checkSocketPath(join(where.run, socketName))
+
+/** A domain's vhost-user socket, where its operator names none. Throws SOCKET_PATH when it is too long. */
+export const guestSocket = (where: Pick<Directories, 'run'>, domain: string): string =>
+  checkSocketPath(join(where.run, `${domain}.sock`))
+
+/** What is under way of a domain's vhost-user device is written there. */
+export const inflightFile = (where: Pick<Directories, 'run'>, domain: string): string =>
+  join(where.run, `${domain}.inflight`)
 
 /** The audit log. */
 export const auditLog = (where: Pick<Directories, 'log'>): string => join(where.log, auditName)

@@ -66,11 +66,12 @@ export const configHelp: Readonly<Record<string, string>> = {
   'domains[].trapSocket': 'Where its trapped calls and its shared memory come from.',
   'domains[].messageSocket': 'Where its frames come from, without shared memory.',
   'domains[].vhostUser': 'Where its virtio device is served over vhost-user.',
-  'domains[].vhostUser.path': 'The socket.',
+  'domains[].vhostUser.path':
+    'The socket; where the daemon listens and none is named, NAME.sock in the run directory.',
   'domains[].vhostUser.role':
     'server: the daemon listens. client: the virtual machine monitor listens and the daemon connects, again and again, so that the guest outlives a restart of the daemon.',
-  'domains[].vhostUser.mode': 'Mode of the socket where the daemon listens.',
-  'domains[].vhostUser.owner': 'Owner of the socket where the daemon listens.',
+  'domains[].vhostUser.mode': "Mode of the socket where the daemon listens; '0600'.",
+  'domains[].vhostUser.owner': "Owner of the socket where the daemon listens; the daemon's own.",
   'domains[].xen': 'Its SMCs are trapped through the hypervisor; it is the domain of this domid.',
   'domains[].xen.uuid': 'The UUID that it must have.',
   'domains[].xen.conduit':

@@ -133,7 +133,7 @@ export const ScmidSchema = Type.Object(
           vhostUser: Type.Optional(
             Type.Object(
               {
-                path: path(socketPath),
+                path: Type.Optional(path(socketPath)),
                 role: Type.Enum(['server', 'client'], { default: 'server' }),
                 mode: Type.Optional(SocketModeText),
                 owner: Type.Optional(SocketOwnerText),

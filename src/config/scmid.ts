@@ -14,7 +14,8 @@ export type ConfiguredLink =
   | { readonly kind: 'message-socket'; readonly path: string }
   | ({
       readonly kind: 'vhost-user'
-      readonly path: string
+      /** Only where the daemon listens it may be absent: the socket is the domain's in the run directory then. */
+      readonly path?: string
       readonly role: 'server' | 'client'
     } & WrittenAccess)
   | {
@@ -166,7 +167,7 @@ function linkOf(
   const { path, role, mode, owner } = vhostUser
   return {
     kind: 'vhost-user',
-    path: absolute(path),
+    ...(path === undefined ? {} : { path: absolute(path) }),
     role,
     ...(mode === undefined ? {} : { mode: socketMode(mode) }),
     ...(owner === undefined ? {} : socketOwner(owner)),
@@ -196,10 +197,15 @@ function domainProblems({ domains, firmware }: WrittenConfig, absolute: (name: s
       problems.push({ path: [...at, second], text: `a domain has one link, and ${linkKey} is there too` })
     const { vhostUser } = domain
     const socket = vhostUser?.path ?? trapSocket ?? domain.messageSocket
-    if (socket === undefined && xen === undefined)
+    if (socket === undefined && vhostUser === undefined && xen === undefined)
       problems.push({ path: at, text: 'has no link; expected trapSocket, messageSocket, vhostUser or xen' })
     if (xen !== undefined && domid === undefined)
       problems.push({ path: [...at, 'xen'], text: 'goes with domid: that is how Xen knows the domain' })
+    if (vhostUser?.role === 'client' && vhostUser.path === undefined)
+      problems.push({
+        path: [...at, 'vhostUser'],
+        text: 'role: client goes with path: where the front end listens',
+      })
     if (vhostUser?.role === 'client' && (vhostUser.mode ?? vhostUser.owner) !== undefined)
       problems.push({
         path: [...at, 'vhostUser', vhostUser.mode === undefined ? 'owner' : 'mode'],

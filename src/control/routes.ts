@@ -15,7 +15,7 @@ import {
 } from '../config/scmid-schema.ts'
 import { maxBlobBytes } from '../dt/fdt-header.ts'
 import { MediatorError } from '../errors.ts'
-import type { Daemon, DomainSpec, GuestLinkSpec } from '../lifecycle/views.ts'
+import type { AskedDomain, AskedLink, Daemon } from '../lifecycle/views.ts'
 
 const closed = { additionalProperties: false } as const
 const GuestAddress = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
@@ -172,7 +172,7 @@ export function addRoutes(app: FastifyInstance, daemon: Daemon): void {
   })
 }
 
-function domainSpec({ dtb, link, ...rest }: Static<typeof AddDomain>): DomainSpec {
+function domainSpec({ dtb, link, ...rest }: Static<typeof AddDomain>): AskedDomain {
   return { ...rest, dtb: blob(dtb), link: linkSpec(link) }
 }
 
@@ -190,7 +190,7 @@ const linksOf: Readonly<Record<string, readonly string[]>> = {
   devices: ['xen-smc'],
 }
 
-function linkSpec(link: Static<typeof AddDomain>['link']): GuestLinkSpec {
+function linkSpec(link: Static<typeof AddDomain>['link']): AskedLink {
   const { kind, path, role = 'server', ...rest } = link
   for (const [key, kinds] of Object.entries(linksOf)) {
     if (key in link && !kinds.includes(kind))
@@ -200,16 +200,18 @@ function linkSpec(link: Static<typeof AddDomain>['link']): GuestLinkSpec {
         { path: `link.${key}` },
       )
   }
-  if (kind === 'xen-smc') return { kind, ...rest } as GuestLinkSpec
+  if (kind === 'xen-smc') return { kind, ...rest } as AskedLink
+  if (kind === 'vhost-user' && role === 'server' && path === undefined)
+    return { kind, role, ...rest } as AskedLink
   if (path === undefined)
     throw new MediatorError('REQUEST_INVALID', 'link.path: expected a path', { path: 'link.path' })
   switch (kind) {
     case 'message-socket':
       return { kind, path }
     case 'trap-socket':
-      return { kind, path, ...rest } as GuestLinkSpec
+      return { kind, path, ...rest } as AskedLink
     case 'vhost-user':
-      return { kind, path, role, ...rest } as GuestLinkSpec
+      return { kind, path, role, ...rest } as AskedLink
   }
 }
 

@@ -35,17 +35,20 @@ export type Conduit = (typeof conduits)[number]
 export type GuestLinkSpec =
   | { readonly kind: 'trap-socket'; readonly path: string; readonly smcId?: number }
   | { readonly kind: 'message-socket'; readonly path: string }
-  | {
-      readonly kind: 'vhost-user'
-      readonly path: string
-      /** Whether the daemon listens at `path`, or the front end does. */
-      readonly role: 'server' | 'client'
-      /** Permission bits, owner and group of the socket file, where the daemon listens. */
-      readonly mode?: number
-      readonly uid?: number
-      readonly gid?: number
-    }
+  | VhostUserSpec
   | XenSmcSpec
+
+/** A vhost-user socket. */
+export interface VhostUserSpec {
+  readonly kind: 'vhost-user'
+  readonly path: string
+  /** Whether the daemon listens at `path`, or the front end does. */
+  readonly role: 'server' | 'client'
+  /** Permission bits, owner and group of the socket file, where the daemon listens. */
+  readonly mode?: number
+  readonly uid?: number
+  readonly gid?: number
+}
 
 /** A Xen domain, by the domid that it is added with, whose SMCs the hypervisor's monitor hands over. */
 export interface XenSmcSpec {

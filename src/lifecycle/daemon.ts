@@ -13,6 +13,7 @@ import type { Lifecycle } from './lifecycle.ts'
 import type {
   AgentRelease,
   AgentView,
+  AskedDomain,
   AuditState,
   Counters,
   Daemon,
@@ -21,6 +22,7 @@ import type {
   DomainView,
   GatedDomainView,
   InfoView,
+  LinkView,
   Outcome,
   PermissionCommand,
   StatusView,
@@ -142,8 +144,8 @@ export class DaemonViews implements Daemon {
     return this.#parts.firmware.commands
   }
 
-  addDomain(spec: DomainSpec, options: { dryRun: boolean }): Promise<Outcome> {
-    return this.#parts.lifecycle.addDomain(spec, options)
+  addDomain(asked: AskedDomain, options: { dryRun: boolean }): Promise<Outcome> {
+    return this.#parts.lifecycle.addDomain(asked, options)
   }
   removeDomain(name: string, options: { dryRun: boolean }): Promise<Outcome> {
     return this.#parts.lifecycle.removeDomain(name, options)
@@ -206,7 +208,7 @@ export class DaemonViews implements Daemon {
       state,
       agentId: agent.agentId,
       channel: agent.channel,
-      link: spec.link,
+      link: linkView(spec.link),
       discovery: domain.discovery,
       connected: countersOf(this.#parts.counters, slot)[CONNECTED] === 1,
       ...(spec.dtbPath === undefined ? {} : { dtbPath: spec.dtbPath }),
@@ -248,3 +250,10 @@ export class DaemonViews implements Daemon {
 /** Ids of the protocols that a domain holds something of, ascending. */
 const protocolsOf = (domain: Domain): readonly number[] =>
   [...new Set(resourcesOf(liveDevices(domain)).map(({ protocol }) => protocol))].sort((a, b) => a - b)
+
+/** A socket that the daemon listens on always has a mode. */
+function linkView(link: DomainSpec['link']): LinkView {
+  if (link.kind !== 'vhost-user') return link
+  const { mode = 0o600, ...rest } = link
+  return link.role === 'client' ? rest : { ...rest, mode: mode.toString(8).padStart(4, '0') }
+}

@@ -1,6 +1,6 @@
 // Giving: a domain that comes, a device that is attached. Each a transaction: all of it, or everything as it was.
 import { createHash } from 'node:crypto'
-import { isAbsolute } from 'node:path'
+import { isAbsolute, resolve } from 'node:path'
 import { domainName } from '../config/names.ts'
 import { denseTree } from '../dt/dense-tree.ts'
 import { readDeviceTree } from '../dt/fdt.ts'
@@ -171,6 +171,14 @@ export class Giving {
       throw new MediatorError('SOCKET_PATH', `${spec.link.path}: expected an absolute path`, {
         path: spec.link.path,
       })
+    if (resolve(spec.link.path) === resolve(this.#parts.sockets.control))
+      throw new MediatorError(
+        'SOCKET_PATH',
+        `${spec.link.path} is the daemon's control socket; name another`,
+        {
+          path: spec.link.path,
+        },
+      )
     refuseTwins(ledger.list, spec)
   }
 

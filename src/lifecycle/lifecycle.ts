@@ -1,4 +1,5 @@
 // The only place that sequences agents, permissions, links and audit: one change at a time, each done in a room of its own.
+import { guestSocket } from '../config/paths.ts'
 import { errorText } from '../errors.ts'
 import type { Grants } from '../permissions/grants.ts'
 import type { Domain } from './domain.ts'
@@ -11,7 +12,7 @@ import { Restart } from './restart.ts'
 import { buildRooms, type Rooms } from './rooms.ts'
 import { Taking } from './taking.ts'
 import { Turnstile } from './transaction.ts'
-import type { AgentRelease, DomainSpec, Outcome } from './views.ts'
+import type { AgentRelease, AskedDomain, DomainSpec, Outcome } from './views.ts'
 
 export class Lifecycle {
   readonly #parts: LifecycleParts
@@ -61,8 +62,8 @@ export class Lifecycle {
   }
 
   /** Whether the domain that is served under that name was added with the same. */
-  isAsServed(spec: DomainSpec): boolean {
-    return this.#rooms.ledger.isAsServed(spec, hashOf(spec.dtb))
+  isAsServed(asked: AskedDomain): boolean {
+    return this.#rooms.ledger.isAsServed(this.#placed(asked), hashOf(asked.dtb))
   }
 
   /** By name or domid; DOMAIN_UNKNOWN. */
@@ -76,8 +77,8 @@ export class Lifecycle {
   }
 
   /** Plans, assigns an agent, grants and opens the link; or leaves everything as it was. */
-  addDomain(spec: DomainSpec, options: { dryRun: boolean }): Promise<Outcome> {
-    return this.#one(spec.name, () => this.#giving.add(spec, options.dryRun))
+  addDomain(asked: AskedDomain, options: { dryRun: boolean }): Promise<Outcome> {
+    return this.#one(asked.name, () => this.#giving.add(this.#placed(asked), options.dryRun))
   }
 
   /** Calls a domain by another name; all else stays. */
@@ -135,6 +136,13 @@ export class Lifecycle {
    */
   recover(): Promise<void> {
     return this.#turnstile.pass(() => this.#recovery.recover())
+  }
+
+  /** With a socket in the run directory, where a vhost-user guest has none of its own. SOCKET_PATH when that is too long. */
+  #placed(asked: AskedDomain): DomainSpec {
+    const { link } = asked
+    if (link.kind !== 'vhost-user') return { ...asked, link }
+    return { ...asked, link: { ...link, path: link.path ?? guestSocket(this.#parts.sockets, asked.name) } }
   }
 
   /** One change at a time. A request that is not honoured is written down before it is thrown on. */

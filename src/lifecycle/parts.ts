@@ -11,6 +11,8 @@ import type { DomainSpec } from './views.ts'
 type Told = (level: 'info' | 'warn' | 'error', text: string) => void
 
 export interface LifecycleParts {
+  /** The run directory, where guests' sockets are that have no other place, and the daemon's own socket. */
+  readonly sockets: { readonly run: string; readonly control: string }
   readonly host: DeviceTree
   readonly firmware: Firmware
   readonly roster: Roster

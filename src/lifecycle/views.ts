@@ -1,6 +1,6 @@
 // What the daemon tells about itself: the shapes that the control API serves and scmictl prints. Data only.
 import type { Discovery } from '../config/names.ts'
-import type { GuestLinkSpec } from '../guest-link/guest-link.ts'
+import type { GuestLinkSpec, VhostUserSpec } from '../guest-link/guest-link.ts'
 import type { Plan } from '../permissions/plan-shape.ts'
 import type { Release } from '../scmi/protocols.ts'
 
@@ -25,6 +25,18 @@ export interface DomainSpec {
   readonly release?: Release
   readonly versions?: Readonly<Record<string, string>>
 }
+
+export type AskedLink = GuestLinkSpec | (Omit<VhostUserSpec, 'path'> & { readonly path?: string })
+
+/** A domain as it is asked for: a vhost-user socket that the daemon listens on may have no path. */
+export interface AskedDomain extends Omit<DomainSpec, 'link'> {
+  readonly link: AskedLink
+}
+
+/** A guest's link as it is shown: the mode of a socket that the daemon made as chmod takes it, `0600`. */
+export type LinkView =
+  | Exclude<GuestLinkSpec, VhostUserSpec>
+  | (Omit<VhostUserSpec, 'mode'> & { readonly mode?: string })
 
 export const domainStates = ['adding', 'running', 'removing', 'failed'] as const
 export type DomainState = (typeof domainStates)[number]
@@ -69,7 +81,7 @@ export interface DomainView {
   readonly state: DomainState
   readonly agentId: number
   readonly channel: number
-  readonly link: GuestLinkSpec
+  readonly link: LinkView
   /** Whether its guest sees ids of its own or the firmware's. */
   readonly discovery: Exclude<Discovery, 'auto'>
   readonly connected: boolean
@@ -223,7 +235,7 @@ export interface Daemon {
   devices(domain?: string): readonly DeviceView[]
   /** All permission commands that went out since start, in order. */
   permissionCommands(): readonly PermissionCommand[]
-  addDomain(spec: DomainSpec, options: { dryRun: boolean }): Promise<Outcome>
+  addDomain(asked: AskedDomain, options: { dryRun: boolean }): Promise<Outcome>
   removeDomain(name: string, options: { dryRun: boolean }): Promise<Outcome>
   /** `device`: a node path of the host tree, its last component, or an SCMI device id. */
   attachDevice(domain: string, device: string, options: { dryRun: boolean }): Promise<Outcome>

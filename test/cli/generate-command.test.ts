@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { directories, guestSocket } from '../../src/config/paths.ts'
 import { readDeviceTree } from '../../src/dt/fdt.ts'
 import { loadDeviceTree } from '../../src/dt/load.ts'
 import { nodeAt, stringList } from '../../src/dt/node.ts'
@@ -107,6 +108,13 @@ describe('lines', () => {
   test('QEMU connects where the daemon listens', async () => {
     const args = ['generate', ...host, ...guest('a'), '--format', 'qemu', '--vhost-user', '/run/scmid/a.sock']
     expect((await scmictl(args)).stdout).toContain('-chardev socket,id=scmi,path=/run/scmid/a.sock \\\n')
+  })
+
+  test('QEMU connects to the usual socket of that domain, where none is named', async () => {
+    const args = ['generate', ...host, ...guest('a'), '--format', 'qemu', '--vhost-user']
+    const usual = guestSocket(directories(), 'guest-a')
+    expect(usual).toMatch(/\/guest-a\.sock$/)
+    expect((await scmictl(args)).stdout).toContain(`-chardev socket,id=scmi,path=${usual} \\\n`)
   })
 
   test('libvirt: shared memory and arguments that it passes through', async () => {

@@ -44,12 +44,12 @@ describe('command lines that cannot be meant exit 2 and show the usage', () => {
     [
       'no link',
       ['domain-add', 'a', '--dtb', tree],
-      "'scmictl domain-add' requires a link: --trap-socket PATH, --message-socket PATH, --vhost-user PATH, --vhost-user-client PATH, --xen.",
+      "'scmictl domain-add' requires a link: --trap-socket PATH, --message-socket PATH, --vhost-user [PATH], --vhost-user-client PATH, --xen.",
     ],
     [
       'two links',
       ['domain-add', 'a', '--dtb', tree, '--trap-socket', 'x', '--message-socket', 'y'],
-      "'scmictl domain-add' requires one link: --trap-socket PATH, --message-socket PATH, --vhost-user PATH, --vhost-user-client PATH, --xen.",
+      "'scmictl domain-add' requires one link: --trap-socket PATH, --message-socket PATH, --vhost-user [PATH], --vhost-user-client PATH, --xen.",
     ],
     [
       'an smc id without a trap socket',
@@ -212,6 +212,27 @@ describe('a domain comes and goes', () => {
   test('a relative socket is taken from here', async () => {
     await ask('domain-add', 'b', '--dtb', tree, '--message-socket', 'x/b.sock')
     expect(daemon.specs[0]?.link).toEqual({ kind: 'message-socket', path: join(process.cwd(), 'x/b.sock') })
+  })
+
+  test('a vhost-user socket may be left for the daemon to place, and has an owner and a mode all the same', async () => {
+    await ask('domain-add', 'b', '--dtb', tree, '--vhost-user')
+    await ask(
+      'domain-add',
+      'c',
+      '--dtb',
+      tree,
+      '--vhost-user',
+      '--socket-mode',
+      '660',
+      '--socket-owner',
+      '0:7',
+    )
+    await ask('domain-add', 'd', '--dtb', tree, '--vhost-user', '/run/d.sock', '--socket-owner', ':7')
+    expect(daemon.specs.map(({ link }) => link)).toEqual([
+      { kind: 'vhost-user', role: 'server' },
+      { kind: 'vhost-user', role: 'server', mode: 0o660, uid: 0, gid: 7 },
+      { kind: 'vhost-user', role: 'server', path: '/run/d.sock', gid: 7 },
+    ])
   })
 
   test('-N before or behind shows what would be, and does not do it', async () => {

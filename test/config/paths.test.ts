@@ -123,6 +123,23 @@ describe('making them', () => {
       expect(statSync(path).mode & 0o7777).toBe(0o700)
   })
 
+  test('a run directory that is not private may be passed through, the others not', () => {
+    const wanted = {
+      run: join(folder, 'p'),
+      state: join(folder, 'p/state'),
+      log: join(folder, 'p/log'),
+      private: false,
+    }
+    const before = process.umask(0o022)
+    try {
+      prepareDirectories(wanted, mine())
+    } finally {
+      process.umask(before)
+    }
+    const modes = [wanted.run, wanted.state, wanted.log].map(path => statSync(path).mode & 0o7777)
+    expect(modes).toEqual([0o711, 0o700, 0o700])
+  })
+
   test('a private run has a directory of its own, twice two', () => {
     const parts = environment({ uid: me, temporaryDir: folder })
     const one = privateDirectories(parts)

@@ -94,6 +94,7 @@ domains:
   - { name: c, dtb: c.dtb, vhostUser: { path: c.sock } }
   - { name: d, dtb: d.dtb, vhostUser: { path: d.sock, mode: '0660', owner: 'root:7' } }
   - { name: e, dtb: e.dtb, vhostUser: { path: e.sock, role: client } }
+  - { name: g, dtb: g.dtb, vhostUser: {} }
   - { name: f, domid: 9, dtb: f.dtb, smcId: 0x82000003, xen: { conduit: psci, leaveArmed: true } }
 `),
   )
@@ -143,6 +144,7 @@ domains:
       dtb: join(folder, 'e.dtb'),
       link: { kind: 'vhost-user', path: join(folder, 'e.sock'), role: 'client' },
     },
+    { name: 'g', dtb: join(folder, 'g.dtb'), link: { kind: 'vhost-user', role: 'server' } },
     {
       name: 'f',
       domid: 9,
@@ -280,6 +282,11 @@ test.each<[string, string, string[]]>([
     'a domain with two links',
     minimal('domains:\n  - { name: a, dtb: d, trapSocket: s, messageSocket: t }\n'),
     [':6:39: domains[0].messageSocket: a domain has one link, and trapSocket is there too'],
+  ],
+  [
+    'a front end that listens nowhere',
+    minimal('domains:\n  - { name: a, dtb: d, vhostUser: { role: client } }\n'),
+    [':6:24: domains[0].vhostUser: role: client goes with path: where the front end listens'],
   ],
   [
     'a vhost-user socket and another link',

@@ -4,10 +4,10 @@ import { MediatorError } from '../../src/errors.ts'
 import type {
   AgentRelease,
   AgentView,
+  AskedDomain,
   AuditState,
   Daemon,
   DeviceView,
-  DomainSpec,
   DomainView,
   GatedDomainView,
   InfoView,
@@ -42,7 +42,7 @@ export class InMemoryDaemon implements Daemon {
   auditHead = { sequence: 3, hash: 'f'.repeat(64) }
   auditPath = '/nowhere/audit.jsonl'
   socket = ''
-  readonly specs: DomainSpec[] = []
+  readonly specs: AskedDomain[] = []
   /** Domains of a hypervisor. */
   gates: GatedDomainView[] = []
   readonly #domains = new Map<string, DomainView>()
@@ -136,7 +136,7 @@ export class InMemoryDaemon implements Daemon {
     return this.#commands
   }
 
-  async addDomain(spec: DomainSpec, { dryRun }: { dryRun: boolean }): Promise<Outcome> {
+  async addDomain(spec: AskedDomain, { dryRun }: { dryRun: boolean }): Promise<Outcome> {
     if (this.#domains.has(spec.name))
       throw new MediatorError('DOMAIN_EXISTS', `${spec.name} is there already`, { path: spec.name })
     this.specs.push(spec)
@@ -239,13 +239,20 @@ export class InMemoryDaemon implements Daemon {
   }
 }
 
-const domainView = (spec: DomainSpec, agentId: number): DomainView => ({
+/** As a daemon with the run directory /run/x shows it. */
+const linkView = (link: AskedDomain['link']): DomainView['link'] => {
+  if (link.kind !== 'vhost-user') return link
+  const { mode = 0o600, path = '/run/x/own.sock', ...rest } = link
+  return { ...rest, path, mode: `0${mode.toString(8)}` }
+}
+
+const domainView = (spec: AskedDomain, agentId: number): DomainView => ({
   name: spec.name,
   ...(spec.domid === undefined ? {} : { domid: spec.domid }),
   state: 'running',
   agentId,
   channel: agentId - 1,
-  link: spec.link,
+  link: linkView(spec.link),
   discovery: spec.discovery === 'dense' ? 'dense' : 'identity',
   connected: false,
   ...(spec.dtbPath === undefined ? {} : { dtbPath: spec.dtbPath }),

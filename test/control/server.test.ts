@@ -320,6 +320,15 @@ describe('requests of any other client', () => {
       /^link\.path: expected a path/,
     ],
     [
+      'a front end that listens nowhere',
+      'POST',
+      '/v1/domains',
+      JSON.stringify({ name: 'a', dtb, link: { kind: 'vhost-user', role: 'client' } }),
+      400,
+      'REQUEST_INVALID',
+      /^link\.path: expected a path/,
+    ],
+    [
       'an smcId where there is none',
       'POST',
       '/v1/domains',

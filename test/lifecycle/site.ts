@@ -248,6 +248,7 @@ export class Site {
     )
     const firmware = new Firmware(discovery, named, request, permissionRecords(audit), lists)
     const lifecycle = new Lifecycle({
+      sockets: { run: directory, control: join(directory, 'scmid.sock') },
       host: treeOf(options.host ?? fixture('host.dtb')),
       firmware,
       roster,

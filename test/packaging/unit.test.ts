@@ -38,10 +38,11 @@ describe('scmid.service', () => {
     expect(lines('Before')).toContain('xendomains.service')
   })
 
-  test('has the directories that the daemon looks for as root, for root alone', () => {
-    for (const key of ['RuntimeDirectory', 'StateDirectory', 'LogsDirectory']) {
+  test('has the directories that the daemon looks for as root, for root alone; others pass through to sockets', () => {
+    const modes = { RuntimeDirectory: '0711', StateDirectory: '0700', LogsDirectory: '0700' }
+    for (const [key, mode] of Object.entries(modes)) {
       expect(lines(key)).toEqual(['scmid'])
-      expect(lines(`${key}Mode`)).toEqual(['0700'])
+      expect(lines(`${key}Mode`)).toEqual([mode])
     }
     expect(lines('ConditionPathExists')).toEqual([defaultConfig])
   })
