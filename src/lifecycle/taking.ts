@@ -1,4 +1,6 @@
 // Taking away: a domain that goes, a device that is detached. It goes on whatever fails: the guest is refused here first.
+import { rmSync } from 'node:fs'
+import { inflightFile } from '../config/paths.ts'
 import { MediatorError } from '../errors.ts'
 import { type Domain, liveDevices, names, refuseIdle } from './domain.ts'
 import type { Lost } from './ledger.ts'
@@ -28,6 +30,7 @@ export class Taking {
     await relay.close(domain.slot)
     records.revoked(domain, live, [])
     await pressOn([
+      () => this.#forgetInFlight(name),
       () => tenancies.vacate(domain),
       () => {
         ledger.domains.delete(name)
@@ -48,11 +51,17 @@ export class Taking {
     const { agentId } = saved
     const outcome = { dryRun, domain: name, agentId, ...noChange }
     if (dryRun) return outcome
+    this.#forgetInFlight(name)
     if (holdsAgent) await tenancies.clear(agentId, name)
     ledger.lost.delete(name)
     ledger.problems.delete(`domain ${name}`)
     ledger.save()
     return outcome
+  }
+
+  /** What was under way of its vhost-user device is nobody's: a domain that is added under that name is another one. */
+  #forgetInFlight(name: string): void {
+    rmSync(inflightFile(this.#parts.sockets, name), { force: true })
   }
 
   async detach(domain: Domain, text: string, dryRun: boolean): Promise<Outcome> {
