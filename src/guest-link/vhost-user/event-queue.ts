@@ -1,21 +1,24 @@
 // The eventq: the guest gives buffers, and delayed responses and notifications go into them. Whole frames, one each.
+import type { Reactor } from '../../native/reactor.ts'
 import { EMPTY, segmentWords } from '../../virtio/device-queue.ts'
 import type { Vring } from '../../virtio/vring.ts'
 import type { LinkCounters } from '../link-parts.ts'
 
-/** Buffers that may be unfit before a frame waits for another time. */
+/** Buffers that may be unfit before a frame waits for the next round. */
 const unfitAtOnce = 32
 
 /** One guest's way back. */
 export class EventQueue {
   readonly #ring: Vring
+  readonly #reactor: Reactor
   readonly #counters: LinkCounters
   readonly #bytes: Uint8Array
   readonly #ints: Int32Array
   readonly #segments: Int32Array
 
-  constructor(ring: Vring, counters: LinkCounters, maxMessageBytes: number) {
+  constructor(ring: Vring, reactor: Reactor, counters: LinkCounters, maxMessageBytes: number) {
     this.#ring = ring
+    this.#reactor = reactor
     this.#counters = counters
     this.#ints = new Int32Array((maxMessageBytes + 3) >>> 2)
     this.#bytes = new Uint8Array(this.#ints.buffer)
@@ -31,7 +34,8 @@ export class EventQueue {
       return false
     }
     let delivered = false
-    for (let left = unfitAtOnce; left > 0 && !delivered; left--) {
+    let left = unfitAtOnce
+    for (; left > 0 && !delivered; left--) {
       const head = queue.peek()
       if (head === EMPTY && !queue.arm()) continue
       if (head < 0) {
@@ -52,6 +56,7 @@ export class EventQueue {
     if (queue.publish()) ring.signal()
     if (delivered) this.#counters.delivered++
     else this.#counters.undelivered++
+    if (left === 0 && !delivered) this.#reactor.again(ring.kickFd) // there may be more: no kick will tell of them
     return delivered
   }
 }

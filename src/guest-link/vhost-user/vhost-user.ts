@@ -96,7 +96,7 @@ export class VhostUserLink implements GuestLink, Source, VhostDevice {
     const [commandRing, eventRing] = this.#backend.rings
     if (commandRing === undefined || eventRing === undefined) throw new RangeError('a device has two rings')
     this.#commands = new CommandQueue(commandRing, this, handler, reactor, this.counters, options.guest)
-    this.#events = new EventQueue(eventRing, this.counters, this.maxMessageBytes)
+    this.#events = new EventQueue(eventRing, reactor, this.counters, this.maxMessageBytes)
     this.#ownLog = options.inflightFile === undefined ? undefined : new OwnLog(options.inflightFile)
     this.#drain = reactor.timer({ expired: () => this.#drained() })
     if (role === 'server')
