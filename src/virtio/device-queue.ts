@@ -179,10 +179,16 @@ export class DeviceQueue {
     return this.#again.slice(this.#againAt)
   }
 
-  /** Whether the first `heads.length` entries that were ever available are these heads, in any order. */
-  beginsWith(heads: readonly number[]): boolean {
-    this.#available.fetch()
-    return heads.every((_, i) => heads.includes(this.#ring[RING + (i & this.#mask)] as number))
+  /**
+   * Whether chains that a log names can have been taken from this ring: as many were made available, and where nothing
+   * was ever used, they are its first entries, in any order. A driver that began anew has others.
+   */
+  mayResume(heads: readonly number[]): boolean {
+    if (!this.#available.fetch()) return false
+    const ahead = (Atomics.load(this.#ring, IDX) - this.used) & 0xffff
+    if (ahead < heads.length || ahead > this.size) return false
+    const first = new Set(heads.map((_, i) => this.#ring[RING + (i & this.#mask)]))
+    return this.used !== 0 || heads.every(head => first.has(head))
   }
 
   /** Asks for a kick at the next chain that becomes available; false when one has become so meanwhile. */

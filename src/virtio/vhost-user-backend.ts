@@ -40,7 +40,7 @@ export interface VhostDevice {
   ringStopping(index: number): boolean
   /**
    * The device's own log of a ring whose front end keeps none: the ring's size, and where its table is in the front end.
-   * `known`: it was written for this very ring. Undefined: none is kept.
+   * `known`: it was written for this very ring. Undefined: none is kept; a ring whose memory goes loses what is under way.
    */
   ownLog?(index: number, size: number, address: number): { log: InflightLog; known: boolean } | undefined
   /** A ring is gone with its memory, whatever was under way. */
@@ -274,6 +274,7 @@ export class VhostUserBackend {
     if (fd < 0) throw new Refused('a region without a file descriptor')
     const fault = this.memory.add(fd, placeAt(this.#stream.payload, 2))
     if (fault !== undefined) throw new Refused(fault)
+    for (const ring of this.rings) if (ring.adrift) this.#return(ring)
     return 'done'
   }
 
@@ -283,16 +284,25 @@ export class VhostUserBackend {
     return 'done'
   }
 
-  /** Memory lies elsewhere: running rings are looked for there. One that is not there is gone. */
+  /** Memory lies elsewhere: running rings are looked for there. One that is not there waits until it is. */
   #moved(): void {
-    for (const ring of this.rings) if (ring.queue !== undefined) this.#reopen(ring)
+    for (const ring of this.rings)
+      if (ring.queue !== undefined) this.#reopen(ring)
+      else if (ring.adrift) this.#return(ring)
   }
 
   #reopen(ring: Vring): void {
-    const fault = ring.open(this.memory, this.#ringFeatures(), ring.queue?.next ?? ring.base)
-    if (fault === undefined) return
+    if (ring.open(this.memory, this.#ringFeatures()) === undefined) return
+    ring.adrift = true
     this.#device.ringDropped(this.rings.indexOf(ring))
-    ring.stop()
+  }
+
+  /** Its memory may be there again: what was under way is taken up, for its answers had nowhere to go. */
+  #return(ring: Vring): void {
+    if (ring.open(this.memory, this.#ringFeatures()) !== undefined) return
+    ring.adrift = false
+    this.#takeUp(ring, true)
+    this.#reactor.again(ring.kickFd)
   }
 
   #setAddresses(): Outcome {
@@ -301,7 +311,7 @@ export class VhostUserBackend {
     if (((payload[1] ?? 0) & ~1) !== 0) throw new Refused('unknown flags')
     const [descriptors, used, available] = [numberAt(payload, 2), numberAt(payload, 4), numberAt(payload, 6)]
     if (descriptors < 0 || used < 0 || available < 0) throw new Refused('an address beyond all memory')
-    Object.assign(ring, { descriptors, used, available })
+    Object.assign(ring, { descriptors, used, available, adrift: false })
     if (ring.queue !== undefined) this.#reopen(ring)
     else this.#start(payload[0] ?? 0)
     return 'done'
@@ -363,11 +373,11 @@ export class VhostUserBackend {
   /** Starts a ring of which all has been said. */
   #start(index: number): void {
     const ring = this.rings[index] as Vring
-    if (!ring.enabled || !ring.complete) return
+    if (!ring.enabled || !ring.complete || ring.adrift) return
     const front = this.#logs?.log(index, ring.size)
     const own = front === undefined ? this.#device.ownLog?.(index, ring.size, ring.descriptors) : undefined
     ring.log = front ?? own?.log
-    const fault = ring.open(this.memory, this.#ringFeatures(), ring.base)
+    const fault = ring.open(this.memory, this.#ringFeatures())
     if (fault !== undefined) throw new Refused(`ring ${index}: ${fault}`)
     this.#takeUp(ring, front?.valid ?? own?.known ?? false)
     this.#device.ringStarted(index)
@@ -380,9 +390,7 @@ export class VhostUserBackend {
     const { used } = queue
     const heads = known ? log.recover(used) : undefined
     const next = (used + (heads?.length ?? 0)) & 0xffff
-    // A ring that began anew meanwhile has nothing of the log's: then its first entries are others.
-    const fits =
-      heads !== undefined && (base === used || base === next) && (used !== 0 || queue.beginsWith(heads))
+    const fits = heads !== undefined && (base === used || base === next) && queue.mayResume(heads)
     if (!fits) log.reset(used)
     else if (heads.length > 0) queue.resume(heads, next)
   }

@@ -27,6 +27,8 @@ export class Vring {
   /** Nothing more is taken from it: until it is started anew, or because its stop is awaited. */
   broken = false
   stopping = false
+  /** It ran until its memory was taken away, and runs again when that is back. */
+  adrift = false
 
   /** Whether new entries may be taken. */
   get serving(): boolean {
@@ -38,10 +40,11 @@ export class Vring {
     return this.kickFd >= 0 && this.size > 0 && this.descriptors >= 0
   }
 
-  /** Opens the queue at entry `next`; the reason when it cannot be. */
-  open(memory: GuestMemory, features: RingFeatures, next: number): string | undefined {
-    const resuming = this.queue?.resuming ?? []
+  /** Opens the queue where the former one came to, or at `base`; the reason when it cannot be. */
+  open(memory: GuestMemory, features: RingFeatures): string | undefined {
+    const { resuming = [], next = this.base } = this.queue ?? {}
     this.queue?.release()
+    this.base = next
     const opened = DeviceQueue.open(memory, this, features, next, this.log)
     if (typeof opened !== 'string') opened.resume(resuming, next)
     this.queue = typeof opened === 'string' ? undefined : opened
@@ -56,6 +59,7 @@ export class Vring {
     this.log = undefined
     this.broken = false
     this.stopping = false
+    this.adrift = false
   }
 
   /** Tells the driver that something is used. */

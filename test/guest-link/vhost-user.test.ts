@@ -140,6 +140,25 @@ describe('a back end that comes back', () => {
     expect(second.frames).toEqual(hexOf(2, 3))
   })
 
+  test('does not when the driver began anew meanwhile, and has said nothing yet', () => {
+    const file = { inflightFile: join(folder, 'anew.inflight') }
+    serve(new KeepingHandler(), file)
+    const guest = start()
+    for (const command of commands.slice(0, 1)) guest.post(command)
+    step()
+    link.close()
+    guest.wipe()
+    const second = new KeepingHandler()
+    serve(second, file)
+    guest.reconnect(path)
+    step()
+    expect(second.frames).toEqual([])
+    expect(guest.commands.take()).toBe(-1)
+    guest.post(commands[2] ?? Buffer.alloc(0))
+    step()
+    expect(second.frames).toEqual(hexOf(2))
+  })
+
   test.each([
     ['no log', Buffer.alloc(0), 'refused: SET_INFLIGHT_FD: 0 bytes'],
     ['a log of nothing', Buffer.alloc(20), 'refused: SET_INFLIGHT_FD: logs of 0 rings of 0 entries'],
@@ -152,6 +171,50 @@ describe('a back end that comes back', () => {
     libc.close(fd)
     expect(socket.gone).toBe(true)
     expect(log.at(-1)).toContain(text)
+  })
+})
+
+describe.each([
+  ['mapped', undefined],
+  ['not sealed, and copied', 0],
+])('memory that is taken away and given again (REM_MEM_REG, ADD_MEM_REG), %s', (_name, seals) => {
+  const command = Buffer.from('0150140000000000', 'hex')
+  const took = (guest: Guest): number[] => {
+    const heads: number[] = []
+    for (let head = guest.commands.take(); head >= 0; head = guest.commands.take()) heads.push(head)
+    return heads
+  }
+
+  test('costs no command under way its answer, and the ring goes on', () => {
+    const handler = new KeepingHandler()
+    serve(handler)
+    const guest = start({ slots: true, ...(seals === undefined ? {} : { seals }) })
+    const posted = [1, 2, 3].map(() => guest.post(command).head)
+    step()
+    expect(handler.frames).toHaveLength(3)
+    guest.takeMemory()
+    while (handler.kept.length > 0) handler.answer() // their buffers are not there
+    expect(took(guest)).toEqual([])
+    posted.push(guest.post(command).head)
+    step()
+    guest.giveMemory(true)
+    step()
+    expect(handler.frames).toHaveLength(3 + 4)
+    while (handler.kept.length > 0) handler.answer()
+    expect(took(guest)).toEqual(posted)
+    expect(log.filter(line => !line.startsWith('info'))).toEqual([])
+  })
+
+  test('and GET_VRING_BASE says meanwhile how far it came', () => {
+    const handler = new KeepingHandler()
+    serve(handler)
+    const guest = start({ slots: true, ...(seals === undefined ? {} : { seals }) })
+    for (const _ of [1, 2]) guest.post(command)
+    step()
+    guest.takeMemory()
+    expect(guest.socket.ask(vu.GET_VRING_BASE, u32(0, 0)).payload.readUInt32LE(4)).toBe(2)
+    handler.answer()
+    expect(link.counters.late).toBe(1)
   })
 })
 

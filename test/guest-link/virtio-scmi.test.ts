@@ -274,6 +274,22 @@ describe('the eventq', () => {
     expect(link.counters).toMatchObject({ delivered: 1, badLengths: 1 })
   })
 
+  test('"… the device MUST send the corresponding delayed response once enough buffers become available." Behind forty that are too small, too', async () => {
+    start({ eventRingSize: 64 })
+    expect(ask(reading, sensor, ASYNC)[1]).toBe(SUCCESS)
+    await later(() => link.counters.undelivered > 0)
+    const places = Array.from({ length: 40 }, () => guest.place(8))
+    for (const at of places) {
+      guest.events.begin()
+      guest.events.segment(at, 8, true)
+      guest.events.end()
+    }
+    places.push(guest.offer())
+    guest.kick(1)
+    step()
+    expect(events(places).at(-1)).toEqual([delayed(reading), SUCCESS, sensor, 41250, 0, 0, 0])
+  })
+
   test('a buffer that is readable comes back empty: "The driver MUST NOT put device-readable descriptors into the eventq"', () => {
     start()
     const at = guest.place(64)
@@ -311,6 +327,28 @@ describe('stop, pause and reset', () => {
     guest.startDriver({ base: bases })
     expect(guest.commands.take()).toBeGreaterThanOrEqual(0)
     expect(subscribed()).toBe(1)
+  })
+
+  test('a driver that does without the eventq, where another one had used it, is a driver that was reset', () => {
+    start()
+    guest.offer()
+    ask(POWER_NOTIFY, 2, 1)
+    ask(POWER_SET, 0, 2, 0)
+    expect(guest.stopDriver()).toEqual([2, 1])
+    guest.wipe()
+    guest.startDriver({ features: everything & ~P2A, rings: [0] })
+    expect(subscribed()).toBe(0)
+    expect(ask(POWER_NOTIFY, 2, 1)[1]).toBe(NOT_SUPPORTED)
+    // And the next one has it again, and nothing of the first one's.
+    guest.stopDriver()
+    guest.wipe()
+    guest.startDriver()
+    const places = [guest.offer()]
+    ask(POWER_SET, 0, 2, 0x4000_0000)
+    expect(events(places)).toEqual([])
+    expect(ask(POWER_NOTIFY, 2, 1)[1]).toBe(SUCCESS)
+    ask(POWER_SET, 0, 2, 0)
+    expect(events(places)).toHaveLength(1)
   })
 
   test('both rings at their beginnings are a driver that was reset: subscriptions are void', () => {

@@ -168,6 +168,8 @@ export interface FrontEndOptions {
   readonly ringSize?: number
   readonly eventRingSize?: number
   readonly seals?: number
+  /** Rings that the driver sets up: both, unless it does without events. */
+  readonly rings?: readonly number[]
   /** ADD_MEM_REG in place of SET_MEM_TABLE. */
   readonly slots?: boolean
   /** Entries to begin with. */
@@ -243,11 +245,12 @@ export class Guest {
   }
 
   /** What QEMU sends when a driver sets DRIVER_OK. */
-  startDriver({ slots = false, base = [0, 0] }: FrontEndOptions = {}): void {
+  startDriver(options: FrontEndOptions = {}): void {
+    const { slots = false, base = [0, 0], rings = [0, 1], features = this.features } = options
     const { socket } = this
-    socket.send(vu.SET_FEATURES, u64(this.features))
+    socket.send(vu.SET_FEATURES, u64(features))
     this.giveMemory(slots)
-    for (const index of [0, 1]) {
+    for (const index of rings) {
       const size = index === 0 ? this.ringSize : this.eventRingSize
       socket.send(vu.SET_VRING_NUM, u32(index, size))
       socket.send(vu.SET_VRING_BASE, u32(index, base[index] ?? 0))
@@ -263,6 +266,11 @@ export class Guest {
     const place = region(guestBase, memoryBytes, userBase)
     if (slots) this.socket.send(vu.ADD_MEM_REG, Buffer.concat([u64(0), place]), [this.memfd])
     else this.socket.send(vu.SET_MEM_TABLE, Buffer.concat([u32(1, 0), place]), [this.memfd])
+  }
+
+  /** Takes away what `giveMemory` gave as a slot. */
+  takeMemory(): void {
+    this.socket.send(vu.REM_MEM_REG, Buffer.concat([u64(0), region(guestBase, memoryBytes, userBase)]))
   }
 
   addresses(index: number): Buffer {

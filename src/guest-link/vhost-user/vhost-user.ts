@@ -9,7 +9,7 @@ import { peerCredentials, type SocketAccess } from '../../native/unix-socket.ts'
 import { defaultMaxMessageBytes, type Transfer } from '../../transfer.ts'
 import { F_P2A_CHANNELS } from '../../virtio/features.ts'
 import type { UnsealedMemory } from '../../virtio/guest-region.ts'
-import type { InflightLog } from '../../virtio/inflight.ts'
+import { InflightLog, inflightBytes } from '../../virtio/inflight.ts'
 import { OwnLog } from '../../virtio/inflight-memory.ts'
 import { type VhostDevice, VhostUserBackend } from '../../virtio/vhost-user-backend.ts'
 import type { FrameHandler, GuestLink } from '../guest-link.ts'
@@ -149,9 +149,11 @@ export class VhostUserLink implements GuestLink, Source, VhostDevice {
   ringStarted(index: number): void {
     if (index !== cmdq) return
     this.#commands.forget()
-    // Both rings at their beginnings: the driver, or its machine, was reset. Else it only stood still.
+    // Both rings at their beginnings: the driver, or its machine, was reset. Else it only stood still. What the base of
+    // an eventq is that nobody has started since, its former driver left.
     const [commands, events] = this.#backend.rings
-    const anew = this.#fresh || (commands?.queue?.next === 0 && (events?.queue?.next ?? events?.base) === 0)
+    const eventsAnew = (events?.queue?.next ?? events?.base) === 0 || events?.kickFd === -1
+    const anew = this.#fresh || (commands?.queue?.next === 0 && eventsAnew)
     this.#fresh = false
     if (anew) this.#handler.restarted?.(this)
   }
@@ -165,11 +167,13 @@ export class VhostUserLink implements GuestLink, Source, VhostDevice {
   ownLog(index: number, size: number, address: number): { log: InflightLog; known: boolean } | undefined {
     if (index !== cmdq) return undefined // what the guest was to be told is not in its buffers
     try {
-      return this.#ownLog?.open(this.#pid, size, address)
+      const own = this.#ownLog?.open(this.#pid, size, address)
+      if (own !== undefined) return own
     } catch (error) {
       this.#log.say('error', `cannot keep what is under way: ${errorText(error)}`)
-      return undefined
     }
+    // For no successor, but for a ring whose memory goes and comes.
+    return { log: new InflightLog(new ArrayBuffer(inflightBytes(size)), 0, size), known: false }
   }
 
   ringDropped(index: number): void {
