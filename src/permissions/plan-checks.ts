@@ -1,6 +1,6 @@
 // What speaks against a plan between its holders: names, agents and devices that two of them claim, resources that two
 // of them reach. It decides nothing, it tells.
-import { type HostDevice, hostDevices } from '../dt/devices.ts'
+import { type HostDevice, hostDevices, type PassedDevice } from '../dt/devices.ts'
 import type { DeviceNode, DeviceTree } from '../dt/fdt.ts'
 import type { Resource } from '../dt/holdings.ts'
 import { FUNCTION, pinControl } from '../scmi/pin-control.ts'
@@ -81,6 +81,13 @@ function checkOwners(holders: readonly Holder[], problems: Problems): void {
       }
 }
 
+/** With this property the operator gives a node what it names, although no device goes with it. */
+const unboundGrant = 'scmi-mediator,grant-without-device'
+
+/** Whether nothing but the ids that a device's node names says what it may have. */
+const isUnbound = ({ xenPath, node }: PassedDevice): boolean =>
+  xenPath === undefined && !node.properties.has(unboundGrant)
+
 function checkEachDevice(holders: readonly Holder[], hosts: readonly HostDevice[], problems: Problems): void {
   const hostIds = new Map(hosts.map(({ node, deviceIds }) => [node, deviceIds.map(({ id }) => id)]))
   for (const { input, devices } of holders) {
@@ -88,7 +95,16 @@ function checkEachDevice(holders: readonly Holder[], hosts: readonly HostDevice[
       const { node, hostNode } = passed
       const where = { domain: input.name, node: node.path }
       const ids = holdings.deviceIds
-      if (ids.length === 0 && holdings.resources.length > 0)
+      const [first] = holdings.resources
+      if (ids.length === 0 && first !== undefined && isUnbound(passed))
+        problems.add(
+          'device-unbound',
+          `${input.tree.file}: ${first.node.path}: property "${first.property}": names an SCMI resource, but the node has ` +
+            'neither xen,path nor an SCMI device id (scmi_devid or access-controllers), so no device is passed through: ' +
+            `add one, or ${unboundGrant} to have it granted all the same`,
+          where,
+        )
+      else if (ids.length === 0 && first !== undefined)
         problems.add(
           'device-id-missing',
           `${node.path} names SCMI resources but no SCMI device id (scmi_devid or access-controllers): ` +

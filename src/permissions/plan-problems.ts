@@ -26,6 +26,8 @@ export const planProblems = {
   'device-id-differs': 'warning',
   /** SCMI resources but no SCMI device id: the firmware is told nothing, enforcement is local only. */
   'device-id-missing': 'warning',
+  /** SCMI resources, but neither a host device (xen,path) nor an SCMI device id: only these ids say what it may have. */
+  'device-unbound': 'error',
   /** An SCMI device id but no SCMI resources. */
   'resources-missing': 'warning',
   /** Two or more holders reach one resource: it gets votes in the mediator. */

@@ -191,6 +191,11 @@ test.each<[string, Partial<DomainSpec>, string]>([
   ['the platform', { agentId: 0 }, 'PLAN_REFUSED'],
   ['another’s agent', { agentId: 2 }, 'AGENT_BUSY'],
   ['no agent', { agentId: 99 }, 'AGENT_UNKNOWN'],
+  [
+    'a node that passes no device through',
+    { dtb: partial({ codec: { clocks: [0x14, 12] } }) },
+    'PLAN_REFUSED',
+  ],
   ['no tree', { dtb: new Uint8Array(3) }, 'DTB_MALFORMED'],
 ])('refused: %s', async (_why, more, code) => {
   const site = await Site.recovered()

@@ -308,6 +308,24 @@ describe('problems', () => {
       { severity: 'warning', domain: 'x', node: '/passthrough/d' },
     ],
     [
+      [domain('x', { d: { inner: { clocks: [0x14, 3] } } })],
+      'device-unbound',
+      {
+        severity: 'error',
+        domain: 'x',
+        node: '/passthrough/d/inner',
+        text:
+          'guest.dtb: /passthrough/d/inner: property "clocks[0]": names an SCMI resource, but the node has neither xen,path nor ' +
+          'an SCMI device id (scmi_devid or access-controllers), so no device is passed through: add one, or ' +
+          'scmi-mediator,grant-without-device to have it granted all the same',
+      },
+    ],
+    [
+      [domain('x', { d: { clocks: [0x14, 3], 'scmi-mediator,grant-without-device': true } })],
+      'device-id-missing',
+      { severity: 'warning', domain: 'x', node: '/passthrough/d' },
+    ],
+    [
       [domain('x', { d: { 'xen,path': '/a', clocks: true } })],
       'resources-missing',
       { severity: 'warning', text: '/passthrough/d has an SCMI device id but names no SCMI resources' },
@@ -447,6 +465,7 @@ describe('problems', () => {
         "device-nested",
         "device-passed-twice",
         "device-repeated",
+        "device-unbound",
         "domain-name",
         "outside-passthrough",
         "overlay-unresolved",
