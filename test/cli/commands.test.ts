@@ -14,7 +14,7 @@ test.each(commands.map(command => [command.name, command] as const))('%s explain
   expect(command.summary).toMatch(/^[A-Z].*\.$/)
   const help = commandHelp(command)
   for (const { flags, summary } of command.options) {
-    expect(help).toContain(flags.split(' <')[0])
+    expect(help).toContain(flags.split(/ [<[]/)[0])
     expect(summary).toMatch(/\.$/)
   }
   for (const [line] of command.examples ?? [])

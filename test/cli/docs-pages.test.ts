@@ -49,7 +49,7 @@ test('the manual has every command with every option', () => {
   for (const { name, options, summary } of commands) {
     const section = page.split(`\n### ${name}\n`)[1]?.split(/\n##/)[0] ?? ''
     expect(section).toContain(summary)
-    for (const { flags } of options) expect(section).toContain(`\`${flags.split(' <')[0]}`)
+    for (const { flags } of options) expect(section).toContain(`\`${flags.split(/ [<[]/)[0]}`)
   }
 })
 
