@@ -133,7 +133,7 @@ export const domainAdd: CommandSpec<AddOptions> = {
     { flags: '--message-socket <path>', summary: 'Where its frames come from, without shared memory.' },
     {
       flags: '--vhost-user [path]',
-      summary: 'Where its VMM connects, to have its virtio SCMI device served; else in the run directory.',
+      summary: 'Where its VMM connects, for a virtio SCMI device; else NAME.sock.',
     },
     {
       flags: '--vhost-user-client <path>',

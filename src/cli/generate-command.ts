@@ -118,7 +118,7 @@ export const generateCommand: CommandSpec<GenerateOptions> = {
     { flags: '--tree <path>', summary: 'Where the toolstack will find the tree, for xl, qemu and libvirt.' },
     {
       flags: '--vhost-user [path]',
-      summary: 'For qemu and libvirt: the daemon listens for QEMU, there or in its run directory.',
+      summary: 'For qemu and libvirt: where the daemon listens for QEMU; else NAME.sock.',
     },
     {
       flags: '--vhost-user-client <path>',
