@@ -8,7 +8,16 @@ import * as libc from '../../src/native/libc.ts'
 import { SOCK_NONBLOCK } from '../../src/native/linux.ts'
 import { Reactor } from '../../src/native/reactor.ts'
 import { listenUnix } from '../../src/native/unix-socket.ts'
-import { type FrontEndOptions, FrontEndSocket, Guest, memfd, u32, u64, vu } from '../virtio/front-end.ts'
+import {
+  type FrontEndOptions,
+  FrontEndSocket,
+  Guest,
+  memfd,
+  message,
+  u32,
+  u64,
+  vu,
+} from '../virtio/front-end.ts'
 import { EchoHandler, KeepingHandler } from './handlers.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'vhost-user-'))
@@ -71,6 +80,16 @@ describe('a front end that behaves', () => {
     }
     expect(log.filter(line => !line.startsWith('info'))).toEqual([])
   })
+})
+
+test('a front end that went with much unsaid is gone, and its successor is let in at once', () => {
+  serve(new EchoHandler())
+  const former = FrontEndSocket.connect(path, step)
+  for (let i = 0; i < 20; i++) former.bytes(message(vu.SET_VRING_NUM, u32(0, 64)))
+  former.close()
+  const guest = start()
+  expect(guest.ask(Buffer.from('01501400aabbccdd', 'hex'))).toBe('0150140000000000aabbccdd')
+  expect(link.counters).toMatchObject({ connections: 2, refusedConnections: 0 })
 })
 
 describe('a back end that comes back', () => {

@@ -122,12 +122,12 @@ export class VhostUserLink implements GuestLink, Source, VhostDevice {
     this.#log.say('info', `front end connected: pid ${this.#pid}`)
   }
 
-  /** One message of the front end per round. */
+  /** One message of the front end per round. What it said before it hung up is nobody's wish: its next one is there. */
   ready(events: number): void {
+    if ((events & (EPOLLHUP | EPOLLERR)) !== 0) return this.#disconnect('info', 'the front end disconnected')
     if ((events & EPOLLOUT) !== 0) this.#said(this.#backend.flush())
     if (this.#fd < 0) return
     if ((events & EPOLLIN) !== 0 && !this.#backend.busy) this.#said(this.#backend.receive())
-    else if ((events & (EPOLLHUP | EPOLLERR)) !== 0) this.#disconnect('info', 'the front end disconnected')
   }
 
   /** The connection is not to be saved. */
