@@ -116,7 +116,7 @@ const cell = (value: string | number | undefined): string =>
   value === undefined || value === '' ? '-' : printable(String(value)).replaceAll('\n', ' ')
 
 /** Names come from guests and firmware: nothing in them may reach the terminal as a command. */
-export function printable(text: string): string {
+function printable(text: string): string {
   return text.replace(
     /[^\P{C}\n]|[\u2028\u2029]/gu,
     found => `\\u{${(found.codePointAt(0) ?? 0).toString(16)}}`,

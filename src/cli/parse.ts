@@ -87,8 +87,7 @@ function build(spec: OptionSpec): Option {
 }
 
 /** `--dtb` of `-d, --dtb <file>`. */
-export const optionName = (spec: OptionSpec): string =>
-  spec.flags.match(/--[\w-]+/)?.[0] ?? spec.flags.slice(0, 2)
+const optionName = (spec: OptionSpec): string => spec.flags.match(/--[\w-]+/)?.[0] ?? spec.flags.slice(0, 2)
 
 function run(program: Command, argv: readonly string[]): Parsed {
   try {

@@ -1,7 +1,7 @@
 // Manual pages in the man macros: headings, paragraphs, tagged lists, examples. Text only.
 
 /** Text that a macro must not take for its own: backslashes, hyphens, dots at the beginning of a line. */
-export const roffText = (text: string): string =>
+const roffText = (text: string): string =>
   text
     .replaceAll('\\', '\\e')
     .replaceAll('-', '\\-')

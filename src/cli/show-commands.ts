@@ -10,7 +10,7 @@ import type { Column, Output } from './output.ts'
 const long = { flags: '-l, --long', summary: 'All details.' } as const
 
 /** `clock`, or the number of a protocol without a name here. */
-export const protocolName = (id: number): string => protocolOf(id)?.key ?? `0x${id.toString(16)}`
+const protocolName = (id: number): string => protocolOf(id)?.key ?? `0x${id.toString(16)}`
 
 /** `clock`; where a protocol numbers several kinds apart, the kind: `pin group`, if the id is known. */
 export const kindName = ({

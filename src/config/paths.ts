@@ -20,10 +20,10 @@ export type DirectoryOverrides = { readonly [K in 'run' | 'state' | 'log']?: str
 export const maxSocketPathBytes = 107
 
 /** The control socket's name inside the run directory. */
-export const socketName = 'scmid.sock'
+const socketName = 'scmid.sock'
 
 /** The audit log's name inside the log directory. */
-export const auditName = 'audit.jsonl'
+const auditName = 'audit.jsonl'
 
 /**
  * Where the directories are: for root /run/scmid, /var/lib/scmid and /var/log/scmid; for anybody else

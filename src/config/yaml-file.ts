@@ -35,7 +35,7 @@ export function readYamlFile<S extends TSchema>(path: string, schema: S): YamlFi
 }
 
 /** As `readYamlFile`, of text already read; `path` is for the messages. */
-export function parseYaml<S extends TSchema>(text: string, path: string, schema: S): YamlFile<Static<S>> {
+function parseYaml<S extends TSchema>(text: string, path: string, schema: S): YamlFile<Static<S>> {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const at = (offset: number): string => {

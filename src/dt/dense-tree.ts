@@ -8,12 +8,12 @@ import { scmiNodes } from './scmi-node.ts'
 /** In the SCMI node: how ids in this tree are meant. */
 export const discoveryProperty = 'scmi-mediator,discovery'
 /** Its value in generated trees. */
-export const denseDiscovery = 'dense'
+const denseDiscovery = 'dense'
 /**
  * In a protocol node: names of its resources in guest-id order, as `labelOf` (permissions/numbering.ts) gives them. A
  * protocol that has namespaces (pin control) has one list for each, in the order of its selector.
  */
-export const namesProperty = 'scmi-mediator,names'
+const namesProperty = 'scmi-mediator,names'
 export const namesProperties: readonly string[] = [
   namesProperty,
   'scmi-mediator,group-names',

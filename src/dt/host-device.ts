@@ -23,7 +23,7 @@ import { phandleEntries } from './references.ts'
 export type Note = (node: DeviceNode, text: string) => void
 
 /** The phandle that Xen gives the guest's interrupt controller; those from here on are Xen's. */
-export const guestGicPhandle = 65000
+const guestGicPhandle = 65000
 const pageBytes = 0x1000n
 
 /** Lists of phandles that a device may have beside what holdings.ts reads: name or pattern, and what counts arguments. */
@@ -192,7 +192,7 @@ function interrupts(node: DeviceNode, copy: DraftNode, { copies, host, note }: P
 }
 
 /** The controller that `interrupts` of this node are cut for; undefined where no node says so. */
-export function interruptParent(node: DeviceNode, tree: DeviceTree): DeviceNode | undefined {
+function interruptParent(node: DeviceNode, tree: DeviceTree): DeviceNode | undefined {
   for (let at: DeviceNode | undefined = node; at !== undefined; at = at.parent) {
     const phandle = attempt(() => u32(at ?? node, 'interrupt-parent'))
     if (typeof phandle === 'number') return tree.phandles.get(phandle)
@@ -202,7 +202,7 @@ export function interruptParent(node: DeviceNode, tree: DeviceTree): DeviceNode 
 }
 
 /** Whether a node is a GIC with the usual three cells: type, number, flags. */
-export function isGic(node: DeviceNode): boolean {
+function isGic(node: DeviceNode): boolean {
   const list = attempt(() => stringList(node, 'compatible'))
   const gic = Array.isArray(list) && list.some(value => /^arm,(.*-)?gic(-|$)/.test(value))
   return gic && attempt(() => u32(node, '#interrupt-cells')) === 3

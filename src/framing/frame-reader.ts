@@ -10,7 +10,7 @@ const prefixBytes = 8
 /** `readPrefix`: more bytes must come first. */
 export const MORE = 0
 /** `readPrefix`: `length` and `header` of the next frame are known. */
-export const KNOWN = 1
+const KNOWN = 1
 
 /** Where a frame is put together; a Transfer is one. Both views cover the same bytes. */
 export interface FrameMemory {

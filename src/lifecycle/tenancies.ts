@@ -123,7 +123,7 @@ export class Tenancies {
 }
 
 /** Whether the firmware knows the agent: virtual ones are ours alone. */
-export const isReal = ({ provenance }: AgentEntry): boolean => provenance !== 'virtual'
+const isReal = ({ provenance }: AgentEntry): boolean => provenance !== 'virtual'
 
 /** The agents of a platform with too few: as many as there can be guests, all on the management channel. */
 export function virtualAgents(management: { readonly agentId: number; readonly channel: number }): Roster {

@@ -11,7 +11,7 @@ import type { GuestState } from './guest.ts'
 import type { OwnExchanges } from './own-exchanges.ts'
 
 /** Forward it, after `begin`. Any number above 0 is a reason to deny it. */
-export const ADMITTED = 0
+const ADMITTED = 0
 /** Another request for the resource is under way: ask again when that has ended. */
 export const WAITS = -1
 /** Others still need what it releases: take its vote back, answer SUCCESS, send nothing. */

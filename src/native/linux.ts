@@ -10,7 +10,6 @@ export const SOL_SOCKET = 1
 export const SO_SNDBUF = 7
 export const SO_PEERCRED = 17
 export const SCM_RIGHTS = 1
-export const SHUT_RDWR = 2
 
 export const MSG_CTRUNC = 0x8
 export const MSG_DONTWAIT = 0x40
@@ -62,13 +61,10 @@ export const EAGAIN = 11
 export const ENOMEM = 12
 export const EACCES = 13
 export const EBUSY = 16
-export const EEXIST = 17
-export const EMFILE = 24
 export const EPIPE = 32
 export const ENODATA = 61
 export const EOPNOTSUPP = 95
 export const ECONNABORTED = 103
-export const ECONNRESET = 104
 export const ECONNREFUSED = 111
 
 // Of two names for one number the first by letter: EAGAIN, not EWOULDBLOCK.

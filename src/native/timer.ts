@@ -12,7 +12,7 @@ export interface TimerSource {
 }
 
 /** Longest time a timer can be set to, in milliseconds: half the range of the microsecond clock. */
-export const timerMsLimit = 2_000_000
+const timerMsLimit = 2_000_000
 
 /** One deadline. Setting it allocates nothing. */
 export class Timer {

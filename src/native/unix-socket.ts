@@ -17,7 +17,7 @@ import {
 import { NativeMemory } from './native-memory.ts'
 
 /** Longest path of a Unix socket in bytes: sun_path less its ending zero. Node would cut a longer one silently. */
-export const socketPathBytesLimit = 107
+const socketPathBytesLimit = 107
 const backlog = 8
 
 /** A Unix socket's kind. */

@@ -26,7 +26,7 @@ export interface PlatformServerParts {
 }
 
 /** What became of the frames that the platform sent of its own accord. Plain numbers that only grow. */
-export class EventCounters {
+class EventCounters {
   /** Delayed responses that had to wait for their agent. */
   kept = 0
   /** Delayed responses whose connection ended first, or that were too many. */

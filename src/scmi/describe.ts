@@ -60,7 +60,7 @@ const formatStatus = (status: number): string => {
 }
 
 /** One line: `clock CLOCK_RATE_SET command, token 3: flags=0 clock_id=7 rate=92000000`. */
-export function formatFrame(frame: DecodedFrame): string {
+function formatFrame(frame: DecodedFrame): string {
   const protocol = frame.protocol ?? `protocol 0x${frame.protocolId.toString(16)}`
   const what = frame.part === 'notification' ? 'notification' : 'message'
   const name = frame.name ?? `${what} 0x${frame.messageId.toString(16)}`

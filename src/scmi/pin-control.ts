@@ -20,8 +20,7 @@ export const GROUP = 1
 export const FUNCTION = 2
 /** function_selected of a pin or group that has none. */
 export const NO_FUNCTION = 0xffff_ffff
-/** config_flag of SETTINGS_GET: the value of one type, of all types, or the function alone. */
-export const ONE_CONFIG = 0
+/** config_flag of SETTINGS_GET: the values of all types, or the function alone; 0 is the value of one type. */
 export const ALL_CONFIGS = 1
 export const FUNCTION_ONLY = 2
 

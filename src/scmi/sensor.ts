@@ -76,7 +76,7 @@ const axis = layout({
 })
 
 /** Bytes of the version 2 descriptor at `at`: extended attributes are optional, and axis sensors have no ranges. */
-export function descriptorSize(frame: DataView, at: number): number {
+function descriptorSize(frame: DataView, at: number): number {
   if (at + 12 > frame.byteLength) return descriptorV2.size
   const extended = (frame.getUint32(at + 4, true) >>> 8) & 1
   const high = frame.getUint32(at + 8, true)

@@ -5,16 +5,14 @@
 import { PROTOCOL_ERROR } from './status.ts'
 
 /** Offset of message_header: `length` counts from there. */
-export const areaOverheadBytes = 24
+const areaOverheadBytes = 24
 /** Smallest area that holds a response: header and status. */
-export const smallestAreaBytes = 32
+const smallestAreaBytes = 32
 
 /** channel_status bit 0: the channel belongs to whoever wants to send. */
 export const FREE = 1
 /** channel_status bit 1: the last message could not be accepted. */
 export const ERROR = 2
-/** channel_flags bit 0: the sender wants a completion interrupt. */
-export const WANTS_INTERRUPT = 1
 
 /** `take`: the sender had not claimed the channel. `collect`: the answer is not there yet. */
 export const NOT_OWNED = -1

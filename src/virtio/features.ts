@@ -1,8 +1,7 @@
 // Feature bits of virtio, of its SCMI device and of vhost-user, as numbers and as the two words that carry them.
 
-/** VIRTIO_SCMI_F_P2A_CHANNELS and VIRTIO_SCMI_F_SHARED_MEMORY, in the low word. */
+/** VIRTIO_SCMI_F_P2A_CHANNELS, in the low word. */
 export const F_P2A_CHANNELS = 1 << 0
-export const F_SHARED_MEMORY = 1 << 1
 export const F_INDIRECT_DESC = 1 << 28
 export const F_EVENT_IDX = 1 << 29
 /** VHOST_USER_F_PROTOCOL_FEATURES: between front end and back end, never a guest's. */

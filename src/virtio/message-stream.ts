@@ -6,7 +6,7 @@ import { RightsMessage } from '../native/rights-message.ts'
 import { headerBytes, maxFds, maxPayloadBytes, VERSION, versionMask } from './vhost-user-wire.ts'
 
 /** What `read` found. Below 0: -errno. */
-export const WHOLE = 1
+const WHOLE = 1
 export const MORE = 2
 export const ENDED = 0
 /** The stream cannot be a vhost-user front end's. */

@@ -44,7 +44,7 @@ export const tableBytes = 8
 export const regionBytes = 32
 export const maxTableRegions = 8
 /** ADD_MEM_REG and REM_MEM_REG: u64 padding, one region. */
-export const singleRegionBytes = 40
+const singleRegionBytes = 40
 
 /** Logs of what is under way: u64 size, u64 offset, u16 rings, u16 entries; some front ends pad it. */
 export const inflightBytes = 20

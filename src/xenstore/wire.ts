@@ -33,7 +33,7 @@ export type MessageName = keyof typeof messageTypes
 export type RequestName = Exclude<MessageName, 'WATCH_EVENT' | 'ERROR'>
 
 /** Bytes before the payload: type, req_id, tx_id, len, each 32 bits in the machine's order. */
-export const headerBytes = 16
+const headerBytes = 16
 /** XENSTORE_PAYLOAD_MAX: C xenstored closes the connection of a client that sends more. */
 export const maxRequestBytes = 4096
 /**

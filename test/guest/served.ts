@@ -14,7 +14,7 @@ export type Kind = 'trap-socket' | 'message-socket'
 export const kinds: readonly Kind[] = ['trap-socket', 'message-socket']
 export const smcId = 0x82000002
 /** Channel of the trusted agent of the example, which may use everything. */
-export const trusted = 0
+const trusted = 0
 
 /** The example machine's firmware, asked directly: no mediator in between. */
 export class PlatformHandler implements FrameHandler {

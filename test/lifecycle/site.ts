@@ -39,7 +39,7 @@ import { FaultyLink, type Sent } from './faulty-link.ts'
 
 export const fixture = (name: string): string =>
   new URL(`../../fixtures/example/${name}`, import.meta.url).pathname
-export const platformText = readFileSync(fixture('platform.yaml'), 'utf8')
+const platformText = readFileSync(fixture('platform.yaml'), 'utf8')
 export const now = { dryRun: false }
 export const dry = { dryRun: true }
 

@@ -44,11 +44,8 @@ export const vu = {
 
 /** VERSION_1, EVENT_IDX, INDIRECT_DESC, bit 30 and VIRTIO_SCMI_F_P2A_CHANNELS: what QEMU and Linux agree to. */
 export const everything = 0x1_7000_0001n
-export const VERSION_1 = 1n << 32n
 export const P2A = 1n
-export const INDIRECT_DESC = 1n << 28n
-export const EVENT_IDX = 1n << 29n
-export const PROTOCOL_FEATURES = 1n << 30n
+const EVENT_IDX = 1n << 29n
 
 /** Where the guest's memory lies for it, and in the front end; above 4 GiB both. */
 export const guestBase = 0x1_4000_0000n
@@ -68,11 +65,10 @@ export const u64 = (...values: (bigint | number)[]): Buffer =>
 export const u32 = (...values: number[]): Buffer => Buffer.from(Uint32Array.from(values).buffer)
 
 /** A region as SET_MEM_TABLE lists it. */
-export const region = (gpa: bigint, size: number, uva: bigint, offset = 0): Buffer =>
-  u64(gpa, size, uva, offset)
+const region = (gpa: bigint, size: number, uva: bigint, offset = 0): Buffer => u64(gpa, size, uva, offset)
 
 /** A message, header and payload. */
-export const message = (request: number, payload: Uint8Array, flags = 1): Buffer =>
+const message = (request: number, payload: Uint8Array, flags = 1): Buffer =>
   Buffer.concat([u32(request, flags, payload.length), payload])
 
 export interface Reply {

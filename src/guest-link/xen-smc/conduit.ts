@@ -11,7 +11,7 @@ import { checkedXen } from '../../native/xen-domains.ts'
 import type { GuestTree } from './guest-tree.ts'
 
 /** Where in the blob the method stands; undefined when it is "smc" already. DTB_REFUSED where it cannot be changed. */
-export function psciMethod({ tree }: GuestTree): number | undefined {
+function psciMethod({ tree }: GuestTree): number | undefined {
   const refuse = (text: string): MediatorError => new MediatorError('DTB_REFUSED', `${tree.file}: ${text}`)
   for (const node of walk(tree.root))
     if (hasCompatible(node, 'xen,guest-acpi'))

@@ -38,7 +38,7 @@ export interface MonitorEntry {
 const bootIdFile = '/proc/sys/kernel/random/boot_id'
 
 /** The boot of this machine that is now. */
-export const currentBoot = (): string => readFileSync(bootIdFile, 'utf8').trim()
+const currentBoot = (): string => readFileSync(bootIdFile, 'utf8').trim()
 
 /** One domain's entry, in a file of its own. */
 export class MonitorJournal {

@@ -19,12 +19,12 @@ export const SYSTEM_RESET = 6
 
 /** PSCI return codes. */
 export const PSCI_SUCCESS = 0
-export const PSCI_NOT_SUPPORTED = -1
+const PSCI_NOT_SUPPORTED = -1
 export const PSCI_INVALID_PARAMETERS = -2
 export const PSCI_DENIED = -3
 export const PSCI_ALREADY_ON = -4
-export const PSCI_INTERNAL_FAILURE = -6
-export const PSCI_INVALID_ADDRESS = -9
+const PSCI_INTERNAL_FAILURE = -6
+const PSCI_INVALID_ADDRESS = -9
 /** What AFFINITY_INFO tells. */
 export const AFFINITY_ON = 0
 export const AFFINITY_OFF = 1

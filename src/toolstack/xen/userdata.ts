@@ -5,8 +5,6 @@ import { join } from 'node:path'
 import { errorText, MediatorError } from '../../errors.ts'
 import { readTrusted } from './trusted-file.ts'
 
-/** Where libxl keeps it, unless it was built with another prefix. */
-export const usualUserdata = '/var/lib/xen'
 const maxBytes = 4 << 20
 
 export interface DomainConfiguration {

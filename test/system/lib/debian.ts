@@ -24,7 +24,7 @@ export interface Tree {
 }
 
 /** The release that all is taken from where no other is named: it has QEMU 10, Xen 4.20 and Linux 6.12. */
-export const release = 'trixie'
+const release = 'trixie'
 
 /** The machine's architecture in Debian's words. */
 export const machine = process.arch === 'x64' ? 'amd64' : process.arch
