@@ -54,9 +54,10 @@ export class DriverQueue {
   readonly #usedHalves: Uint16Array
   readonly #usedInts: Int32Array
   readonly #mask: number
-  /** Free descriptors, linked; what each chain in use may be written; -1 when its head is not in use. */
+  /** Free descriptors, linked; by head, what a chain may be written, how long it is, and whether the device has it. */
   readonly #next: Int32Array
   readonly #room: Int32Array
+  readonly #lent: Uint8Array
   readonly #count: Int32Array
   #free = 0
   #freeCount: number
@@ -85,7 +86,8 @@ export class DriverQueue {
     this.#usedHalves = new Uint16Array(memory.buffer, at + used, 3 + size * 4)
     this.#usedInts = new Int32Array(memory.buffer, at + used, USED_RING_WORD + size * usedElementWords)
     this.#next = Int32Array.from({ length: size }, (_, i) => i + 1)
-    this.#room = new Int32Array(size).fill(NOTHING)
+    this.#room = new Int32Array(size)
+    this.#lent = new Uint8Array(size)
     this.#count = new Int32Array(size)
     this.#freeCount = size
   }
@@ -142,6 +144,7 @@ export class DriverQueue {
 
   /** Makes a chain that came back available once more, as it is. */
   again(head: number): number {
+    this.#lent[head] = 1
     this.#ring[RING + (this.#available & this.#mask)] = head
     this.#available = (this.#available + 1) & 0xffff
     Atomics.store(this.#ring, IDX, this.#available)
@@ -166,8 +169,8 @@ export class DriverQueue {
     const written = this.#usedInts[word + 1] as number
     this.#seen = (this.#seen + 1) & 0xffff
     if (head < 0 || head >= this.size) return NONSENSE
-    const room = this.#room[head] as number
-    if (room < 0 || written < 0 || written > room) return NONSENSE
+    if (this.#lent[head] === 0 || written < 0 || written > (this.#room[head] as number)) return NONSENSE
+    this.#lent[head] = 0
     this.written = written
     return head
   }
@@ -186,7 +189,6 @@ export class DriverQueue {
     this.#next[last] = this.#free
     this.#free = head
     this.#freeCount += count
-    this.#room[head] = NOTHING
   }
 
   /** Takes a free descriptor into the chain. */

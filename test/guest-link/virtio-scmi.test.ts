@@ -84,10 +84,18 @@ test('"The device MUST offer VIRTIO_SCMI_F_SHARED_MEMORY if the device can imple
   expect(ask(word(SENSOR, 1)).slice(3)).toEqual([0, 0, 0])
 })
 
-test('"An SCMI device negotiates its features": VIRTIO_SCMI_F_SHARED_MEMORY, never offered, cannot be agreed to', () => {
+test('"If VIRTIO_SCMI_F_SHARED_MEMORY was negotiated, the device MAY implement an SCMI statistics shared memory region using a virtio shared memory region." It never is: what was not offered cannot be agreed to', () => {
   start()
   const reply = guest.socket.ask(vu.SET_FEATURES, Buffer.from('0300007001000000', 'hex'), [], 9)
   expect(reply.payload.readUInt32LE(0)).toBe(1)
+})
+
+test('"If the device implements a shared memory region, the device MUST assign the corresponding shmid as per the following table". It implements none: no shmid leads to a region', () => {
+  start()
+  const [SHMEM, GET_SHMEM_CONFIG, BACKEND_REQ] = [1 << 21, 44, 1 << 5]
+  const offered = guest.socket.ask(vu.GET_PROTOCOL_FEATURES).payload.readUInt32LE(0)
+  expect(offered & (SHMEM | BACKEND_REQ)).toBe(0)
+  expect(guest.socket.ask(GET_SHMEM_CONFIG, Buffer.alloc(0), [], 9).payload.readUInt32LE(0)).toBe(1)
 })
 
 test('"The device MAY process available commands out of order and in parallel." Each answer is in the buffer of its own command', () => {
@@ -244,7 +252,17 @@ describe('the eventq', () => {
     expect(events(places)).toEqual([[delayed(clock), DENIED]])
   })
 
-  test('"If the device intends to send a notification and there are no available buffers in the eventq, the device MAY drop the notification, or send a corresponding notification later". The newest is kept: "with updated data"', () => {
+  test('"If the device intends to send a notification and there are no available buffers in the eventq, the device MAY drop the notification, or send a corresponding notification later, once enough buffers become available." One is sent later', () => {
+    start()
+    ask(POWER_NOTIFY, sdhi, 1)
+    ask(POWER_SET, 0, sdhi, 0)
+    expect(link.counters.delivered).toBe(0)
+    const places = [guest.offer()]
+    step()
+    expect(events(places)).toEqual([[changed(0x11, 0), 1, sdhi, 0]])
+  })
+
+  test('"If the device sends the notification later, the device MAY send the notification with updated data, unless the specific SCMI protocol disallows this." The newest of three is sent', () => {
     start()
     expect(ask(POWER_NOTIFY, sdhi, 1)[1]).toBe(SUCCESS)
     for (const state of [0, OFF, 0]) ask(POWER_SET, 0, sdhi, state)
