@@ -20,9 +20,9 @@ import {
 import { carried } from './words64.ts'
 
 /** Nothing came back. */
-const NOTHING = -1
+export const NOTHING = -1
 /** The device gave back what it never had, or wrote more than there was room for. */
-const NONSENSE = -2
+export const NONSENSE = -2
 
 /** Memory that both sides see: its views, and where it lies for the device. */
 export interface SharedMemory {

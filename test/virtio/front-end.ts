@@ -68,7 +68,7 @@ export const u32 = (...values: number[]): Buffer => Buffer.from(Uint32Array.from
 const region = (gpa: bigint, size: number, uva: bigint, offset = 0): Buffer => u64(gpa, size, uva, offset)
 
 /** A message, header and payload. */
-const message = (request: number, payload: Uint8Array, flags = 1): Buffer =>
+export const message = (request: number, payload: Uint8Array, flags = 1): Buffer =>
   Buffer.concat([u32(request, flags, payload.length), payload])
 
 export interface Reply {
