@@ -124,13 +124,13 @@ export function baseProtocol(config: PlatformConfig, shared: Shared, actions: Ba
           if (id > shared.agents) return NOT_FOUND
           if (id === PLATFORM) return deviations.platformAsTarget
           if (actions.checked(call) !== SUCCESS) return INVALID_PARAMETERS
-          const device = call.args[SET_DEVICE] as number
-          if (device >= permissions.devices) return deviations.unknownDevice
+          const device = permissions.device(call.args[SET_DEVICE] as number)
+          if (device < 0) return deviations.unknownDevice
           if (deviations.permissionsIgnored) return SUCCESS
           const allow = (call.args[DEVICE_FLAGS] as number) & 1
           permissions.setDevice(agentIndex(id), device, allow)
           if (allow === 0) actions.permissionsReduced(agentIndex(id))
-          actions.permissionSet(agentIndex(id), device, allow !== 0)
+          actions.permissionSet(agentIndex(id), call.args[SET_DEVICE] as number, allow !== 0)
           return SUCCESS
         },
         BASE_SET_PROTOCOL_PERMISSIONS(call) {
@@ -138,8 +138,8 @@ export function baseProtocol(config: PlatformConfig, shared: Shared, actions: Ba
           if (id > shared.agents) return NOT_FOUND
           if (id === PLATFORM) return deviations.platformAsTarget
           if (actions.checked(call) !== SUCCESS) return INVALID_PARAMETERS
-          const device = call.args[SET_DEVICE] as number
-          if (device >= permissions.devices) return deviations.unknownDevice
+          const device = permissions.device(call.args[SET_DEVICE] as number)
+          if (device < 0) return deviations.unknownDevice
           const p = (call.args[PROTOCOL_ID] as number) - firstProtocol
           if (p === BASE) return deviations.baseAsTarget // Base cannot be denied
           if (p < 0 || p >= protocolCount || !versions.has(p)) return NOT_FOUND

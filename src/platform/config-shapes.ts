@@ -6,6 +6,8 @@ export const word = (options: object = {}) =>
   Type.Integer({ minimum: 0, maximum: 0xffff_ffff, default: 0, ...options })
 /** A resource id: counts have 16 bits on the wire. */
 export const id = (options: object = {}) => Type.Integer({ minimum: 0, maximum: 0xfffe, ...options })
+/** A device's id, which nothing on the wire counts. */
+export const deviceId = () => Type.Integer({ minimum: 0, maximum: 0xffff_ffff })
 export const ids = (description: string) => Type.Array(id(), { uniqueItems: true, default: [], description })
 export const flag = (description: string, value = false) => Type.Boolean({ default: value, description })
 export const agentIds = (description: string, options: object = {}) =>

@@ -2,7 +2,7 @@
 import { type Static, Type } from 'typebox'
 import { maxMessageBytesLimit } from '../transfer.ts'
 import { protocolSections } from './config-protocols.ts'
-import { closed, flag, id, ids, name15, word } from './config-shapes.ts'
+import { closed, deviceId, flag, ids, name15, word } from './config-shapes.ts'
 import { profileNames } from './profiles.ts'
 
 const agent = Type.Object(
@@ -15,7 +15,11 @@ const agent = Type.Object(
       description:
         'What the agent may use until told otherwise: every device and what is in no device, or nothing.',
     }),
-    devices: ids('Devices the agent may use at boot although its permissions are deny.'),
+    devices: Type.Array(deviceId(), {
+      uniqueItems: true,
+      default: [],
+      description: 'Devices the agent may use at boot although its permissions are deny.',
+    }),
   },
   closed,
 )
@@ -36,7 +40,7 @@ const channel = Type.Object(
 
 const device = Type.Object(
   {
-    id: id(),
+    id: deviceId(),
     name: Type.String({ minLength: 1, maxLength: 63 }),
     power: ids('Power domains of the device.'),
     performance: ids('Performance domains of the device.'),

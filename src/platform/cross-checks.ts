@@ -86,7 +86,7 @@ function* agents(config: PlatformConfig): Faults {
     ids.add(agent.id)
     names.add(agent.name)
     for (const [i, id] of agent.devices.entries()) {
-      if (id >= config.devices.length)
+      if (!config.devices.some(device => device.id === id))
         yield {
           property: `${property}.devices[${i}]`,
           expected: `must be a device; there is no device ${id}`,
@@ -127,8 +127,22 @@ function* agents(config: PlatformConfig): Faults {
       }
 }
 
+/** Ids of devices may have holes and stand in any order: a guest never counts them. */
+function* unique(list: PlatformConfig['devices']): Faults {
+  const names = new Map<string, number>()
+  const ids = new Set<number>()
+  for (const [at, { id, name }] of list.entries()) {
+    if (ids.has(id)) yield { property: `devices[${at}].id`, expected: `must be unique; found ${id} again` }
+    const earlier = names.get(name)
+    if (earlier !== undefined)
+      yield { property: `devices[${at}].name`, expected: `must be unique; ${earlier} is ${name} too` }
+    ids.add(id)
+    names.set(name, id)
+  }
+}
+
 function* devices(config: PlatformConfig): Faults {
-  yield* dense(config.devices, 'devices')
+  yield* unique(config.devices)
   for (const { key, list } of resourceLists(config)) {
     for (const [at, device] of config.devices.entries()) {
       for (const [i, id] of device[key].entries())

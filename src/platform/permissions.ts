@@ -14,7 +14,9 @@ import type { Deviations } from './profiles.ts'
  * pin control has beside it.
  */
 export class Permissions {
-  readonly devices: number
+  readonly #devices: number
+  /** Device ids, ascending; the device with the id at a place has that place for its index. */
+  readonly #deviceIds: Uint32Array
   readonly #agents: number
   /** 1 where the file lets the agent use the device until told otherwise. */
   readonly #initial: Uint8Array
@@ -35,20 +37,21 @@ export class Permissions {
   constructor(config: PlatformConfig, { allowedByDefault, readsAllowed }: Deviations) {
     this.#readsAllowed = readsAllowed
     this.#agents = config.agents.length
-    this.devices = config.devices.length
-    this.#initial = new Uint8Array(this.#agents * this.devices)
+    this.#devices = config.devices.length
+    this.#deviceIds = Uint32Array.from(config.devices, device => device.id).sort()
+    this.#initial = new Uint8Array(this.#agents * this.#devices)
     this.#loose = new Uint8Array(this.#agents)
-    this.#device = new Uint8Array(this.#agents * this.devices)
-    this.#protocol = new Uint8Array(this.#agents * this.devices * protocolCount)
+    this.#device = new Uint8Array(this.#agents * this.#devices)
+    this.#protocol = new Uint8Array(this.#agents * this.#devices * protocolCount)
     this.#open = new Uint8Array(this.#agents * protocolCount)
     const counts = new Uint16Array(kindCount)
-    const members = Array.from({ length: this.devices * kindCount }, () => new Uint16Array(0))
+    const members = Array.from({ length: this.#devices * kindCount }, () => new Uint16Array(0))
     const orphans = Array.from({ length: kindCount }, () => new Uint16Array(0))
     for (const { key, kind, list } of resourceLists(config)) {
       counts[kind] = list.length
       const owned = new Set<number>()
       for (const device of config.devices) {
-        members[device.id * kindCount + kind] = Uint16Array.from(device[key])
+        members[this.device(device.id) * kindCount + kind] = Uint16Array.from(device[key])
         for (const id of device[key]) owned.add(id)
       }
       orphans[kind] = Uint16Array.from(list.map(r => r.id).filter(id => !owned.has(id)))
@@ -63,10 +66,22 @@ export class Permissions {
       const index = agentIndex(agent.id)
       const all = allowedByDefault || agent.permissions === 'allow' ? 1 : 0
       this.#loose[index] = all
-      this.#initial.fill(all, index * this.devices, (index + 1) * this.devices)
-      for (const id of agent.devices) this.#initial[index * this.devices + id] = 1
+      this.#initial.fill(all, index * this.#devices, (index + 1) * this.#devices)
+      for (const id of agent.devices) this.#initial[index * this.#devices + this.device(id)] = 1
       this.restore(index)
     }
+  }
+
+  /** The index of the device with that id; -1 when there is none. */
+  device(id: number): number {
+    let low = 0
+    let high = this.#devices
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#deviceIds[middle] as number) < id) low = middle + 1
+      else high = middle
+    }
+    return low < this.#devices && this.#deviceIds[low] === id ? low : -1
   }
 
   /** Whether the agent may use the resource. */
@@ -82,26 +97,26 @@ export class Permissions {
 
   /** Whether the device is allowed to the agent as a whole. */
   deviceAllowed(agent: number, device: number): boolean {
-    return this.#device[agent * this.devices + device] !== 0
+    return this.#device[agent * this.#devices + device] !== 0
   }
 
   /** Allows or denies a device: what BASE_SET_DEVICE_PERMISSIONS does. */
   setDevice(agent: number, device: number, allow: number): void {
-    this.#device[agent * this.devices + device] = allow
+    this.#device[agent * this.#devices + device] = allow
     this.#compile(agent)
   }
 
   /** Allows or denies a protocol on a device: what BASE_SET_PROTOCOL_PERMISSIONS does. */
   setProtocol(agent: number, device: number, protocol: number, allow: number): void {
-    this.#protocol[(agent * this.devices + device) * protocolCount + protocol] = allow
+    this.#protocol[(agent * this.#devices + device) * protocolCount + protocol] = allow
     this.#compile(agent)
   }
 
   /** Gives the agent the permissions of the file back. */
   restore(agent: number): void {
-    const first = agent * this.devices
-    for (let i = first; i < first + this.devices; i++) this.#device[i] = this.#initial[i] as number
-    this.#protocol.fill(1, first * protocolCount, (first + this.devices) * protocolCount)
+    const first = agent * this.#devices
+    for (let i = first; i < first + this.#devices; i++) this.#device[i] = this.#initial[i] as number
+    this.#protocol.fill(1, first * protocolCount, (first + this.#devices) * protocolCount)
     this.#compile(agent)
   }
 
@@ -111,8 +126,8 @@ export class Permissions {
       const bitmap = this.#allowed[agent * kindCount + kind] as Uint32Array
       bitmap.fill(0)
       if (this.#loose[agent] !== 0) set(bitmap, this.#orphans[kind] as Uint16Array)
-      for (let device = 0; device < this.devices; device++) {
-        const at = agent * this.devices + device
+      for (let device = 0; device < this.#devices; device++) {
+        const at = agent * this.#devices + device
         if (this.#device[at] === 0 || this.#protocol[at * protocolCount + protocol] === 0) continue
         set(bitmap, this.#members[device * kindCount + kind] as Uint16Array)
       }

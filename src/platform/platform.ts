@@ -178,7 +178,9 @@ export class Platform {
 
   /** Whether a device is allowed to an agent, by their ids. */
   deviceAllowed(agentId: number, deviceId: number): boolean {
-    return this.#shared.permissions.deviceAllowed(agentIndex(agentId), deviceId)
+    const { permissions } = this.#shared
+    const device = permissions.device(deviceId)
+    return device >= 0 && permissions.deviceAllowed(agentIndex(agentId), device)
   }
 
   /** The version word of a protocol in force for an agent. */

@@ -111,6 +111,43 @@ describe('device permissions', () => {
     ])
   })
 
+  test('ids of devices may have holes, be large and stand in any order', () => {
+    const onPermission = vi.fn()
+    const asked = example(
+      text =>
+        text
+          .replace(
+            'name: guest0, permissions: deny',
+            'name: guest0, permissions: deny, devices: [0xffffffff]',
+          )
+          .replace('{ id: 0, name: avb', '{ id: 0xffffffff, name: avb')
+          .replace('{ id: 3, name: sdhi2', '{ id: 0x8000, name: sdhi2')
+          .replace('{ id: 8, name: can1', '{ id: 70000, name: can1'),
+      { onPermission },
+    )
+    expect(asked.status(guest0, 0x14, 0x3, 0), 'avb, allowed at boot').toBe(SUCCESS)
+    for (const [device, clock] of [
+      [0x8000, 5],
+      [70_000, 9],
+      [1, 1],
+    ] as const) {
+      expect(asked.status(guest0, 0x14, 0x3, clock)).toBe(DENIED)
+      expect(asked.status(mediator, 0x10, 0x9, 2, device, 1)).toBe(SUCCESS)
+      expect(asked.status(guest0, 0x14, 0x3, clock)).toBe(SUCCESS)
+      expect(asked.status(mediator, 0x10, 0xa, 2, device, 0x14, 0)).toBe(SUCCESS)
+      expect(asked.status(guest0, 0x14, 0x3, clock)).toBe(DENIED)
+    }
+    for (const hole of [0, 3, 8, 9, 0x7fff, 0x8001, 69_999, 70_001, 0x8000_0000, 0xffff_fffe]) {
+      expect(asked.status(mediator, 0x10, 0x9, 2, hole, 1)).toBe(NOT_FOUND)
+      expect(asked.status(mediator, 0x10, 0xa, 2, hole, 0x14, 1)).toBe(NOT_FOUND)
+    }
+    expect(onPermission.mock.calls).toEqual([
+      [2, 0x8000, true],
+      [2, 70_000, true],
+      [2, 1, true],
+    ])
+  })
+
   test('a resource in two devices stays usable while one of them is allowed', () => {
     const asked = example()
     asked.ask(mediator, 0x10, 0x9, 4, 6, 1) // canfd

@@ -147,8 +147,18 @@ describe('what must agree', () => {
     ],
     [
       '- { id: 8, name: can1, clock',
-      '- { id: 9, name: can1, clock',
-      'devices[8].id must be 8: ids are dense, in list order; found 9',
+      '- { id: 7, name: can1, clock',
+      'devices[8].id must be unique; found 7 again',
+    ],
+    [
+      '- { id: 8, name: can1, clock',
+      '- { id: 8, name: adc, clock',
+      'devices[8].name must be unique; 7 is adc too',
+    ],
+    [
+      '- { id: 8, name: can1, clock',
+      '- { id: 4294967296, name: can1, clock',
+      'devices[8].id must be <= 4294967295; found 4294967296',
     ],
     [
       'clock: [7, 12]',
