@@ -1,12 +1,12 @@
 // The relay thread's program: builds the concrete parts, serves until told to stop. Never returns to its event loop.
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { inflightFile } from './config/paths.ts'
+import { inflightFile, sessionFile } from './config/paths.ts'
 import type { ScmidConfig } from './config/scmid.ts'
 import { errorText, MediatorError } from './errors.ts'
 import { EmbeddedLink } from './firmware-link/embedded/embedded-link.ts'
 import type { FirmwareHandler, FirmwareLink } from './firmware-link/firmware-link.ts'
 import { StreamSocketLink } from './firmware-link/stream-socket/stream-socket.ts'
-import type { FrameHandler, GuestLink, XenSmcSpec } from './guest-link/guest-link.ts'
+import type { FrameHandler, GuestLink, GuestLinkSpec, XenSmcSpec } from './guest-link/guest-link.ts'
 import type { LinkParts } from './guest-link/link-parts.ts'
 import { MessageSocketLink } from './guest-link/message-socket/message-socket.ts'
 import { TrapSocketLink } from './guest-link/trap-socket/trap-socket.ts'
@@ -24,7 +24,7 @@ import { Platform } from './platform/platform.ts'
 export interface RelayData {
   readonly firmware: ScmidConfig['firmware']
   readonly guests: ScmidConfig['guests']
-  /** Directory for what is under way of vhost-user guests. */
+  /** Directory for what guests find again that outlive the daemon. */
   readonly run: string
   readonly xen: ScmidConfig['xen']
   /** Directory of the journal of Xen domains' monitors. */
@@ -103,6 +103,10 @@ function makeXenLink(
   )
 }
 
+/** Guests on sockets of ours connect anew, and begin anew. */
+const sessionFileOf = (name: string, { kind }: GuestLinkSpec): string | undefined =>
+  kind === 'vhost-user' || kind === 'xen-smc' ? sessionFile({ run }, name) : undefined
+
 function makeFirmware(handler: FirmwareHandler): FirmwareLink {
   switch (firmware.link) {
     case 'embedded':
@@ -139,7 +143,17 @@ function makeRelay(): Relay | undefined {
   try {
     const expireMs = Math.max(1, Math.min(10, firmware.deadlineMs / 2))
     const onReconnected = (channel: number): void => say({ reconnected: channel })
-    return new Relay({ reactor, makeFirmware, makeLink, audit, counters, expireMs, onReconnected })
+    return new Relay({
+      reactor,
+      makeFirmware,
+      makeLink,
+      audit,
+      counters,
+      expireMs,
+      onReconnected,
+      sessionFile: sessionFileOf,
+      log,
+    })
   } catch (error) {
     if (!(error instanceof MediatorError)) throw error
     say({ failed: carried(error) })

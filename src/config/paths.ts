@@ -137,6 +137,10 @@ export const guestSocket = (where: Pick<Directories, 'run'>, domain: string): st
 export const inflightFile = (where: Pick<Directories, 'run'>, domain: string): string =>
   join(where.run, `${domain}.inflight`)
 
+/** What a domain that can outlive the daemon negotiated and subscribed to stands there. */
+export const sessionFile = (where: Pick<Directories, 'run'>, domain: string): string =>
+  join(where.run, `${domain}.session`)
+
 /** The audit log. */
 export const auditLog = (where: Pick<Directories, 'log'>): string => join(where.log, auditName)
 

@@ -13,6 +13,11 @@ export interface FrameHandler {
    * negotiated and awaits is void. Called before its first command, the very first time too.
    */
   restarted?(link: GuestLink): void
+  /**
+   * In place of `restarted`: the guest goes on where it stood, for all the link can see. It was stopped meanwhile, or it
+   * outlived a former run of this daemon; in that case what stands is what was left for the run that `link.run` names.
+   */
+  resumed?(link: GuestLink): void
   /** The guest behind `link` may have made room for what waits to go to it. */
   room?(link: GuestLink): void
 }
@@ -77,6 +82,11 @@ export interface GuestLink {
   readonly hasP2A: boolean
   /** Whether a guest is connected now. */
   readonly occupied: boolean
+  /**
+   * Names the guest's present run for a successor of this process that meets it again: eight words, new ones whenever
+   * they change. Undefined where none could, or nothing is known to tell it from another run.
+   */
+  readonly run?: Uint32Array | undefined
   /** Writes the response in `transfer.bytes[0 .. length)` to the guest, signals it and takes the transfer back. */
   complete(transfer: Transfer): void
   /**

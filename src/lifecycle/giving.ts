@@ -112,6 +112,7 @@ export class Giving {
         ...(versions === undefined ? {} : { versions }),
         link: spec.link,
         ...guests,
+        returning: recovered !== undefined,
         ...(trapped === undefined ? {} : { trapped }),
       })
       undo(() => relay.close(slot))

@@ -1,6 +1,6 @@
 // Taking away: a domain that goes, a device that is detached. It goes on whatever fails: the guest is refused here first.
 import { rmSync } from 'node:fs'
-import { inflightFile } from '../config/paths.ts'
+import { inflightFile, sessionFile } from '../config/paths.ts'
 import { MediatorError } from '../errors.ts'
 import { type Domain, liveDevices, names, refuseIdle } from './domain.ts'
 import type { Lost } from './ledger.ts'
@@ -30,7 +30,7 @@ export class Taking {
     await relay.close(domain.slot)
     records.revoked(domain, live, [])
     await pressOn([
-      () => this.#forgetInFlight(name),
+      () => this.#forgetFiles(name),
       () => tenancies.vacate(domain),
       () => {
         ledger.domains.delete(name)
@@ -51,7 +51,7 @@ export class Taking {
     const { agentId } = saved
     const outcome = { dryRun, domain: name, agentId, ...noChange }
     if (dryRun) return outcome
-    this.#forgetInFlight(name)
+    this.#forgetFiles(name)
     if (holdsAgent) await tenancies.clear(agentId, name)
     ledger.lost.delete(name)
     ledger.problems.delete(`domain ${name}`)
@@ -59,9 +59,11 @@ export class Taking {
     return outcome
   }
 
-  /** What was under way of its vhost-user device is nobody's: a domain that is added under that name is another one. */
-  #forgetInFlight(name: string): void {
-    rmSync(inflightFile(this.#parts.sockets, name), { force: true })
+  /** What was under way, and what its guest subscribed to, is nobody's: a domain added under that name is another one. */
+  #forgetFiles(name: string): void {
+    const { sockets } = this.#parts
+    for (const path of [inflightFile(sockets, name), sessionFile(sockets, name)])
+      rmSync(path, { force: true })
   }
 
   async detach(domain: Domain, text: string, dryRun: boolean): Promise<Outcome> {

@@ -5,6 +5,7 @@ import type { Grants } from '../permissions/grants.ts'
 import type { Rules } from '../permissions/rules.ts'
 import type { VirtualIdentity } from './identity.ts'
 import type { InFlight } from './in-flight.ts'
+import type { KeptSession } from './kept-session.ts'
 import type { Mailbox } from './mailbox.ts'
 
 // How a guest stands: values of GuestState.standing.
@@ -37,6 +38,10 @@ export interface GuestState {
   readonly mailbox: Mailbox
   /** Which run of the guest this is: a delayed response for an earlier one is nobody's. */
   session: number
+  /** Whether it began or went on since its link was opened. */
+  begun: boolean
+  /** What a successor of this process is to find of the session; of guests that can outlive it. */
+  readonly kept: KeptSession | undefined
   /** SERVED, RESTORING or REFUSED: what goes to the firmware, and whether. */
   standing: number
   /** Its link is closed, and what it asked for is being withdrawn. */

@@ -12,6 +12,7 @@ import {
 import { existsAt } from '../scmi/schema.ts'
 import { INVALID_PARAMETERS, NOT_FOUND, NOT_SUPPORTED, SUCCESS } from '../scmi/status.ts'
 import type { Transfer } from '../transfer.ts'
+import type { KeptSession } from './kept-session.ts'
 
 /** What passes through from the platform: Linux picks its quirks by it. */
 export interface PlatformIdentity {
@@ -40,6 +41,8 @@ export class VirtualIdentity {
   /** The version in force for this guest, after NEGOTIATE_PROTOCOL_VERSION. */
   version: number
   notifyErrors = false
+  /** Where a successor of this process finds both. */
+  kept: KeptSession | undefined = undefined
   readonly #rules: Rules
   readonly #presented: number
   readonly #implementationVersion: number
@@ -63,8 +66,22 @@ export class VirtualIdentity {
 
   /** As a guest finds it that begins anew. */
   reset(): void {
-    this.version = this.#presented
-    this.notifyErrors = false
+    this.#set(this.#presented, false)
+  }
+
+  /** As the guest left it, with the former identity of this process or with a predecessor, if that can be. */
+  resume(version: number, notifyErrors: boolean): void {
+    this.#set(this.#offers(version) ? version : this.#presented, notifyErrors)
+  }
+
+  #set(version: number, notifyErrors: boolean): void {
+    this.version = version
+    this.notifyErrors = notifyErrors
+    this.kept?.negotiated(version, notifyErrors)
+  }
+
+  #offers(version: number): boolean {
+    return version <= this.#presented && known.indexOf(version) >= 0
   }
 
   /** Whether a Base message is there for this guest. */
@@ -113,7 +130,7 @@ export class VirtualIdentity {
         return this.#agent(transfer, argument)
       case BASE_NOTIFY_ERRORS.id:
         if (!hasP2A) return this.#say(transfer, NOT_SUPPORTED)
-        this.notifyErrors = argument === 1
+        this.#set(this.version, argument === 1)
         return this.#say(transfer, SUCCESS)
       default:
         return this.#say(transfer, NOT_FOUND)
@@ -163,8 +180,8 @@ export class VirtualIdentity {
   }
 
   #negotiate(transfer: Transfer, version: number): number {
-    if (version > this.#presented || known.indexOf(version) < 0) return this.#say(transfer, NOT_SUPPORTED)
-    this.version = version
+    if (!this.#offers(version)) return this.#say(transfer, NOT_SUPPORTED)
+    this.#set(version, this.notifyErrors)
     return this.#say(transfer, SUCCESS)
   }
 }

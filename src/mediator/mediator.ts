@@ -47,6 +47,7 @@ import { answerAboutProtocol, NOT_OURS } from './protocol-answers.ts'
 import { Restoration } from './restoration.ts'
 import { conceal, showOwnView } from './rewrite.ts'
 import { Routing } from './routing.ts'
+import { TakingUp } from './taking-up.ts'
 import { answerFromList, toGuestIds, toPlatformIds } from './translate.ts'
 import { WaitingList } from './waiting-list.ts'
 
@@ -65,6 +66,8 @@ export interface MediatorParts {
   readonly auditQueries: boolean
   /** Monotonic microseconds of this round, signed. */
   readonly now: () => number
+  /** How the operator is told something about a guest, in a line. */
+  readonly log: (level: 'info' | 'warn', text: string) => void
 }
 
 /** The relay's middle: between the guests' links and one firmware-link. One thread, no waiting, no allocation per message. */
@@ -77,6 +80,8 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
   readonly routing: Routing
   /** Channels behind which the platform may have forgotten everything. */
   readonly restoration: Restoration
+  /** Guests that outlived a former run of this daemon. */
+  readonly takingUp: TakingUp
   readonly rules: Rules
   readonly #counts: Counts
   readonly #arbiter: Arbiter
@@ -104,6 +109,7 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
     const { own, admission, routing, guests } = this
     const released = (protocol: number, id: number): void => this.released(protocol, id)
     this.restoration = new Restoration({ rules, arbiter, own, admission, routing, guests, released })
+    this.takingUp = new TakingUp({ rules, routing, guests, now, log: parts.log })
   }
 
   handle(transfer: Transfer, link: GuestLink): void {
@@ -194,10 +200,22 @@ export class Mediator implements FrameHandler, FirmwareHandler, OwnHandler {
   restarted(link: GuestLink): void {
     for (const guest of this.guests) {
       if (guest?.link !== link) continue
+      guest.begun = true
       guest.identity.reset()
       this.forget(guest)
       this.routing.restart(guest)
+      guest.kept?.begin(link.run, guest.identity.version)
     }
+  }
+
+  /** A guest goes on, with this process or with what a former one left of this very run; else it begins anew. */
+  resumed(link: GuestLink): void {
+    const guest = this.guests.find(each => each?.link === link)
+    if (guest === undefined) return
+    if (guest.begun) return guest.kept?.mark(link.run)
+    if (guest.kept?.claim(link.run) !== true) return this.restarted(link)
+    guest.begun = true
+    this.takingUp.takeUp(guest)
   }
 
   /** What waits to go to the guest behind `link` is tried again. */

@@ -41,8 +41,18 @@ export class OlderGuest implements GuestLink, FrameHandler {
   get occupied(): boolean {
     return this.link?.occupied === true
   }
+  get run(): Uint32Array | undefined {
+    return this.link?.run
+  }
+  suspend(): void {
+    if (this.link?.suspend === undefined) this.link?.close()
+    else this.link.suspend()
+  }
   close(): void {
     this.link?.close()
+  }
+  resumed(): void {
+    this.#handler.resumed?.(this)
   }
   restarted(): void {
     this.#handler.restarted?.(this)

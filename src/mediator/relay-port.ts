@@ -39,6 +39,8 @@ export interface GuestOpening {
   /** Function id of trap-socket guests that name none. */
   readonly smcId: number
   readonly maxMessageBytes: number
+  /** A former run of the daemon served it. */
+  readonly returning?: boolean
   /** With link kind xen-smc. */
   readonly trapped?: TrappedDomain
 }

@@ -1,9 +1,9 @@
 // The relay: mediator, firmware-link and guests' links on one reactor, and the main thread's commands to them. Everything
 // here runs on one thread and waits for nothing; what takes time calls back.
 import { AuditRingWriter } from '../audit/ring.ts'
-import { MediatorError } from '../errors.ts'
+import { errorText, MediatorError } from '../errors.ts'
 import type { FirmwareHandler, FirmwareLink } from '../firmware-link/firmware-link.ts'
-import type { FrameHandler, GuestLink } from '../guest-link/guest-link.ts'
+import type { FrameHandler, GuestLink, GuestLinkSpec } from '../guest-link/guest-link.ts'
 import type { Reactor } from '../native/reactor.ts'
 import { type Grants, noGrants, protocolIds } from '../permissions/grants.ts'
 import { compileOlder } from '../permissions/older.ts'
@@ -17,6 +17,7 @@ import { giveBack } from './giving-back.ts'
 import { type GuestState, maxGuests } from './guest.ts'
 import { VirtualIdentity } from './identity.ts'
 import { InFlight } from './in-flight.ts'
+import { KeptSession } from './kept-session.ts'
 import { Mailbox } from './mailbox.ts'
 import { Mediator } from './mediator.ts'
 import { OlderGuest } from './older-guest.ts'
@@ -37,6 +38,9 @@ export interface RelayParts {
   readonly counters: SharedArrayBuffer
   /** Told when the connection of a firmware channel is back: its guests wait for `restore`. */
   readonly onReconnected?: (channel: number) => void
+  /** Where the session of a guest is kept for a successor of this process; undefined for guests that cannot outlive it. */
+  readonly sessionFile?: (name: string, link: GuestLinkSpec) => string | undefined
+  readonly log?: (level: 'info' | 'warn', text: string) => void
   /** How often silent firmware is looked for, in milliseconds. */
   readonly expireMs: number
 }
@@ -55,6 +59,8 @@ export class Relay implements FirmwareHandler, FrameHandler {
   readonly #firmware: FirmwareLink
   readonly #audit: AuditRingWriter
   readonly #links = new Map<number, GuestLink>()
+  /** Sessions that are kept, and of which link. */
+  readonly #kept = new Map<number, { readonly session: KeptSession; readonly link: GuestLinkSpec }>()
   #setup: RelaySetup = unconfigured
   #arbiter: Arbiter
   #mediator: Mediator
@@ -78,6 +84,9 @@ export class Relay implements FirmwareHandler, FrameHandler {
   }
   restarted(link: GuestLink): void {
     this.#mediator.restarted(link)
+  }
+  resumed(link: GuestLink): void {
+    this.#mediator.resumed(link)
   }
   room(link: GuestLink): void {
     this.#mediator.room(link)
@@ -118,6 +127,8 @@ export class Relay implements FirmwareHandler, FrameHandler {
     }
     this.#links.clear()
     this.#firmware.close()
+    for (const { session } of this.#kept.values()) session.close()
+    this.#kept.clear()
   }
 
   #execute(command: RelayCommand, done: Done): void {
@@ -170,6 +181,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
       firmware: this.#firmware,
       auditQueries: this.#setup.auditQueries,
       now: () => this.#parts.reactor.now,
+      log: (level, text) => this.#parts.log?.(level, text),
     })
   }
 
@@ -234,9 +246,12 @@ export class Relay implements FirmwareHandler, FrameHandler {
       inFlight: new InFlight(),
       mailbox: new Mailbox(Math.max(opening.maxMessageBytes, maxMessageBytes)),
       session: this.#mediator.routing.session(),
+      begun: false,
+      kept: this.#keep(opening),
       standing: this.#mediator.restoration.standing(channel),
       closing: false,
     }
+    guest.identity.kept = guest.kept
     if (between !== undefined) between.guest = guest
     this.#mediator.guests[slot] = guest
     this.#countHolders()
@@ -255,17 +270,52 @@ export class Relay implements FirmwareHandler, FrameHandler {
   #rename(slot: number, name: string, done: Done): void {
     const guest = this.#guest(slot)
     guest.name = name
+    const kept = this.#kept.get(slot)
+    const path = kept && this.#parts.sessionFile?.(name, kept.link)
+    if (path !== undefined) this.#orWarn(name, () => kept?.session.rename(path))
     this.#regrant(slot, guest.grants, done)
+  }
+
+  /** What a successor is to find of a guest's session, where it can outlive this process. */
+  #keep({ slot, name, link, returning }: GuestOpening): KeptSession | undefined {
+    const path = this.#parts.sessionFile?.(name, link)
+    if (path === undefined) return undefined
+    const { subscriptions } = this.#mediator.routing
+    return this.#orWarn(name, () => {
+      const session = KeptSession.open(path, subscriptions.kinds)
+      if (returning !== true) session.mark(undefined) // of a former domain of that name
+      this.#kept.set(slot, { session, link })
+      subscriptions.keep(slot, session)
+      return session
+    })
+  }
+
+  #forgetKept(slot: number): void {
+    const kept = this.#kept.get(slot)
+    if (kept === undefined) return
+    this.#kept.delete(slot)
+    this.#mediator.routing.subscriptions.keep(slot, undefined)
+    this.#orWarn(this.#mediator.guests[slot]?.name ?? '', () => kept.session.remove())
+  }
+
+  /** A guest is served all the same when its session cannot be kept. */
+  #orWarn<T>(name: string, work: () => T): T | undefined {
+    try {
+      return work()
+    } catch (error) {
+      this.#parts.log?.('warn', `${name}: its session cannot be kept over a restart: ${errorText(error)}`)
+      return undefined
+    }
   }
 
   #regrant(slot: number, grants: Grants, done: Done): void {
     const guest = this.#guest(slot)
-    const { version, notifyErrors } = guest.identity
+    const { version, notifyErrors, kept } = guest.identity
     const former = guest.grants
     guest.grants = grants
     guest.identity = this.#identity(guest.name, grants, guest.rules)
-    guest.identity.version = version
-    guest.identity.notifyErrors = notifyErrors
+    guest.identity.kept = kept
+    guest.identity.resume(version, notifyErrors)
     this.#countHolders()
     guest.inFlight.whenQuiet(() => this.#withdraw(guest, former, () => done(undefined)))
   }
@@ -280,6 +330,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
     this.#mediator.forget(guest)
     guest.inFlight.whenQuiet(() =>
       this.#withdraw(guest, former, () => {
+        this.#forgetKept(slot)
         this.#mediator.guests[slot] = undefined
         guest.counters[CONNECTED] = 0
         this.#countHolders()
@@ -318,6 +369,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
         this.#mediator.own.expire(now)
         this.#mediator.routing.pump()
         this.#mediator.restoration.pump()
+        this.#mediator.takingUp.pump()
         for (const [slot, link] of this.#links)
           countersOf(this.#parts.counters, slot)[CONNECTED] = link.occupied ? 1 : 0
       },

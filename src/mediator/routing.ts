@@ -147,7 +147,7 @@ export class Routing {
       if (whole ? kept.protocols[protocol] === 1 : owns(kept.owned[protocol], id)) continue
       this.subscriptions.set(command, id, guest.slot, false)
       if (!this.subscriptions.othersOn(guest.channel, command, id, guest.slot, this.#guests))
-        this.#tell(guest.channel, command, id, 0)
+        this.tell(guest.channel, command, id, 0)
     }
   }
 
@@ -168,14 +168,15 @@ export class Routing {
         if (told.has(key)) continue
         told.add(key)
         witness.sent()
-        this.#tell(channel, command, id, 1, transfer =>
+        this.tell(channel, command, id, 1, transfer =>
           witness.answered(`${this.#rules.entries[command]?.name} ${id}`, transfer.ints[1] as number),
         )
       }
     }
   }
 
-  #tell(
+  /** Tells the firmware, on a channel, that somebody behind it subscribes (`enable` 1), or nobody any more (0). */
+  tell(
     channel: number,
     command: number,
     id: number,

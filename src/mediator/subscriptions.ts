@@ -3,6 +3,7 @@ import type { Counts } from '../permissions/grants.ts'
 import type { Rules } from '../permissions/rules.ts'
 import { base } from '../scmi/base.ts'
 import { type GuestState, maxGuests } from './guest.ts'
+import type { KeptKind, KeptSession } from './kept-session.ts'
 
 const slotWords = (maxGuests + 31) >>> 5
 
@@ -24,6 +25,8 @@ export class Subscriptions {
   readonly #kinds: readonly Kind[]
   readonly #ofCommand = new Map<number, Kind>()
   readonly #ofNotification = new Map<number, Kind>()
+  /** By slot: where a successor of this process finds them. */
+  readonly #kept = new Array<KeptSession | undefined>(maxGuests).fill(undefined)
 
   constructor(rules: Rules, counts: Counts) {
     this.#kinds = rules.entries.flatMap((entry, command) => {
@@ -41,6 +44,16 @@ export class Subscriptions {
     }
   }
 
+  /** What there is to subscribe to. */
+  get kinds(): readonly KeptKind[] {
+    return this.#kinds
+  }
+
+  /** From now on what the guest in `slot` subscribes to is kept there too. */
+  keep(slot: number, kept: KeptSession | undefined): void {
+    this.#kept[slot] = kept
+  }
+
   /** Whether the guest in `slot` asked, by the command with this table index. */
   has(command: number, id: number, slot: number): boolean {
     return test(this.#ofCommand.get(command), id, slot)
@@ -52,6 +65,7 @@ export class Subscriptions {
     const at = id * slotWords + (slot >>> 5)
     const mask = 1 << (slot & 31)
     kind.bits[at] = on ? (kind.bits[at] as number) | mask : (kind.bits[at] as number) & ~mask
+    this.#kept[slot]?.set(command, id, on)
   }
 
   /** Whether the guest in `slot` wants this notification: protocol in 15:8, id in 7:0. */

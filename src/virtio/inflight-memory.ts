@@ -1,10 +1,10 @@
 // Where the logs of a device's rings lie: a memfd that the front end keeps for us, or, for front ends that do not, a file
 // of our own beside the socket. Whose file it was stands in it.
-import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
-import { errorText, MediatorError } from '../errors.ts'
 import { close, fcntl, ftruncate, memfdCreate } from '../native/libc.ts'
 import { F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SHRINK, MFD_ALLOW_SEALING, MFD_CLOEXEC } from '../native/linux.ts'
 import type { MappedMemory } from '../native/mapped-memory.ts'
+import { attachOwnFile } from '../native/own-file.ts'
+import { processStart } from '../native/provenance.ts'
 import { InflightLog, inflightBytes } from './inflight.ts'
 import { maxRingSize } from './ring-layout.ts'
 import { lendWindow, returnWindow } from './windows.ts'
@@ -76,18 +76,10 @@ export class OwnLog {
     this.release()
     const window = lendWindow(ownBytes(size))
     try {
-      const fd = openSync(this.#path, 'a+', 0o600) // made when it is not there
-      closeSync(fd)
-      const file = openSync(this.#path, 'r+')
-      try {
-        const fault = grow(file, ownBytes(size)) ?? window.attach(file, ownBytes(size))
-        if (fault !== undefined) throw new Error(fault)
-      } finally {
-        closeSync(file)
-      }
-    } catch (cause) {
+      attachOwnFile(window, this.#path, ownBytes(size))
+    } catch (error) {
       returnWindow(window)
-      throw new MediatorError('SYSTEM', `${this.#path}: ${errorText(cause)}`, { path: this.#path, cause })
+      throw error
     }
     this.#window = window
     const words = window.words
@@ -106,24 +98,5 @@ export class OwnLog {
   release(): void {
     if (this.#window !== undefined) returnWindow(this.#window)
     this.#window = undefined
-  }
-}
-
-/** Writes the file up to `bytes`, so that every page is there: what a full disk refuses must not kill us later. */
-function grow(fd: number, bytes: number): string | undefined {
-  ftruncateSync(fd, bytes)
-  const zeros = new Uint8Array(bytes)
-  const there = readFileSync(fd)
-  zeros.set(there.subarray(0, bytes))
-  return writeSync(fd, zeros, 0, bytes, 0) === bytes ? undefined : 'the disk is full'
-}
-
-/** When a process began, in clock ticks since boot; 0 when that cannot be known. */
-function processStart(pid: number): number {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? 0) // field 22
-  } catch {
-    return 0
   }
 }

@@ -3,7 +3,6 @@
 import { readFileSync, rmSync, statSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import * as libc from '../../src/native/libc.ts'
-import { SOCK_NONBLOCK } from '../../src/native/linux.ts'
 import { listenUnix } from '../../src/native/unix-socket.ts'
 import { FrontEndSocket, Guest } from '../virtio/front-end.ts'
 import { DaemonProcess, ensureBuilt, example } from './daemon-process.ts'
@@ -36,16 +35,6 @@ afterAll(async () => {
   await daemon.destroy()
 })
 
-/** The daemon's next connection to a socket on which we listen. */
-async function accepted(listening: number): Promise<FrontEndSocket> {
-  for (let tries = 0; tries < 1000; tries++) {
-    const fd = libc.accept4(listening, SOCK_NONBLOCK)
-    if (fd >= 0) return new FrontEndSocket(fd, step)
-    await new Promise(done => setTimeout(done, 10))
-  }
-  throw new Error(`nobody connected: ${daemon.log}`)
-}
-
 test('two guests have their own clocks and nobody else’s; one that is malformed or dies troubles nobody', async () => {
   const paths = [daemon.path('a.sock'), daemon.path('b.sock')] as const
   await add('guest-a', { path: paths[0], role: 'server', mode: 0o660 })
@@ -75,7 +64,7 @@ test('a guest whose front end listens goes on after kill -9: each command is ans
   const path = daemon.path('c.sock')
   const listening = listenUnix(path, 'stream')
   await add('guest-c', { path, role: 'client' })
-  const guest = new Guest(await accepted(listening))
+  const guest = new Guest(await FrontEndSocket.accepted(listening, step))
   guests.push(guest)
   guest.negotiate()
   guest.startDriver()
@@ -92,7 +81,7 @@ test('a guest whose front end listens goes on after kill -9: each command is ans
   posted.push(...Array.from({ length: 20 }, (_, i) => guest.post(frame(header(0x14, 0x6, 20 + i), 10))))
   const { directory } = daemon
   daemon = await DaemonProcess.start({ directory })
-  guest.resume(await accepted(listening))
+  guest.resume(await FrontEndSocket.accepted(listening, step))
   for (let tries = 0; tries < 1000 && answers.size < posted.length; tries++) {
     step()
     collect()

@@ -111,6 +111,35 @@ describe.skipIf(!hasCompiler)('scmid and Xen domains', () => {
   )
 
   test(
+    'is killed, and stopped, and its guest has the version that it negotiated',
+    async () => {
+      standin.create(1, { tree })
+      await add('guest-a', 1)
+      standin.unpause(1)
+      /** Bytes of the answer to BASE_DISCOVER_AGENT, header and all: 24 in Base 1.0, which gives the name only. */
+      const agentBytes = async (): Promise<number | undefined> => {
+        expect(await standin.program(1, 0, [(0x10 << 10) | 7, 1])).toBe(0)
+        return standin.words(1)[5]
+      }
+      expect(await agentBytes()).toBe(28)
+      expect(await standin.program(1, 0, [(0x10 << 10) | 0x10, 0x1_0000])).toBe(0)
+      for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+        await daemon.end(signal)
+        daemon = await start()
+        expect(await agentBytes()).toBe(24)
+      }
+      // Another domain of that name begins anew.
+      await daemon.client.removeDomain('guest-a', now)
+      standin.destroy(1)
+      standin.create(1, { tree })
+      await add('guest-a', 1)
+      standin.unpause(1)
+      expect(await agentBytes()).toBe(28)
+    },
+    patience,
+  )
+
+  test(
     'does not give the grants of a domain to another one that has its id now',
     async () => {
       standin.create(1, { tree })

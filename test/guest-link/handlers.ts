@@ -5,6 +5,7 @@ import type { Transfer } from '../../src/transfer.ts'
 /** Answers each command with status SUCCESS and its own payload behind it, as far as that fits. */
 export class EchoHandler implements FrameHandler {
   restarts = 0
+  resumptions = 0
   handle(transfer: Transfer, link: GuestLink): void {
     const length = Math.min(transfer.length, link.maxMessageBytes - 4)
     transfer.bytes.copyWithin(8, 4, length)
@@ -14,6 +15,9 @@ export class EchoHandler implements FrameHandler {
   }
   restarted(): void {
     this.restarts++
+  }
+  resumed(): void {
+    this.resumptions++
   }
 }
 

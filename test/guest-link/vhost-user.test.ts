@@ -143,6 +143,32 @@ describe('a back end that comes back', () => {
     for (const fd of kept?.fds ?? []) libc.close(fd)
   })
 
+  test('finds the guest under the same name and says that it goes on; a driver that was reset begins anew', () => {
+    const first = new EchoHandler()
+    serve(first)
+    const guest = start()
+    guest.ask(commands[0] ?? Buffer.alloc(0))
+    expect([first.restarts, first.resumptions]).toEqual([1, 0])
+    const { run } = link
+    expect(run).toHaveLength(8)
+    expect(run?.[1]).toBe(process.pid)
+    link.close()
+    const second = new EchoHandler()
+    serve(second)
+    guest.reconnect(path)
+    expect([second.restarts, second.resumptions]).toEqual([0, 1])
+    expect(link.run).toEqual(run)
+    const bases = guest.stopDriver()
+    guest.kicks.splice(0, 2, libc.eventfd(), libc.eventfd())
+    guest.startDriver({ base: bases })
+    expect([second.restarts, second.resumptions]).toEqual([0, 2])
+    guest.stopDriver()
+    guest.wipe()
+    guest.kicks.splice(0, 2, libc.eventfd(), libc.eventfd())
+    guest.startDriver()
+    expect([second.restarts, second.resumptions]).toEqual([1, 2])
+  })
+
   test('does not when the driver began anew meanwhile', () => {
     serve(new KeepingHandler(), { inflightFile })
     const guest = start()

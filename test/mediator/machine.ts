@@ -57,6 +57,7 @@ export class MemoryGuest implements GuestLink {
   readonly delivered: Uint8Array[] = []
   occupied = true
   closed = false
+  run: Uint32Array | undefined = undefined
   /** By ticket, the number that `send` gave. */
   readonly answers: (Uint8Array | undefined)[] = []
   readonly faults: string[] = []
@@ -175,6 +176,9 @@ export interface MachineOptions {
   readonly hostDevices?: readonly number[]
   /** Protocol id to version word in place of the newest. */
   readonly versions?: readonly (readonly [number, number])[]
+  /** Where guests' sessions are kept for a successor, by the guest's name. */
+  readonly sessionFile?: (name: string) => string
+  readonly log?: string[]
 }
 
 export const exampleText = readFileSync(
@@ -258,6 +262,8 @@ export class Machine {
       audit: ring,
       counters: this.#counters,
       expireMs: 10,
+      ...(options.sessionFile === undefined ? {} : { sessionFile: options.sessionFile }),
+      log: (level, text) => options.log?.push(`${level} ${text}`),
     })
     const versions = new Map(options.versions)
     this.versions.set(0x10, versions.get(0x10) ?? 0x2_0001)
@@ -340,6 +346,7 @@ export class Machine {
       grants?: Grants
       name?: string
       versions?: ReadonlyMap<number, number>
+      returning?: boolean
     } = {},
   ): MemoryGuest {
     const slot = this.guests.length
@@ -356,6 +363,7 @@ export class Machine {
       name?: string
       maxMessageBytes?: number
       versions?: ReadonlyMap<number, number>
+      returning?: boolean
     } = {},
   ): void {
     const channel = options.channel ?? slot + 1
@@ -371,6 +379,7 @@ export class Machine {
         ...(options.versions === undefined ? {} : { versions: options.versions }),
         link: { kind: 'message-socket', path: 'none' },
         smcId: 0,
+        returning: options.returning ?? false,
         maxMessageBytes: options.maxMessageBytes ?? 128,
       },
     })

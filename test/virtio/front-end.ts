@@ -10,6 +10,7 @@ import {
   MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
   MSG_DONTWAIT,
+  SOCK_NONBLOCK,
 } from '../../src/native/linux.ts'
 import { MappedMemory } from '../../src/native/mapped-memory.ts'
 import { NativeMemory } from '../../src/native/native-memory.ts'
@@ -95,6 +96,16 @@ export class FrontEndSocket {
     const socket = new FrontEndSocket(connectUnix(path, 'stream', { nonBlocking: true }), step)
     step()
     return socket
+  }
+
+  /** The next connection to a socket on which we listen. */
+  static async accepted(listening: number, step: () => void): Promise<FrontEndSocket> {
+    for (let tries = 0; tries < 1000; tries++) {
+      const fd = libc.accept4(listening, SOCK_NONBLOCK)
+      if (fd >= 0) return new FrontEndSocket(fd, step)
+      await new Promise(done => setTimeout(done, 10))
+    }
+    throw new Error('nobody connected')
   }
 
   /** Sends bytes as they are; gives what the system call gave. */
@@ -285,8 +296,9 @@ export class Guest {
     this.socket.close()
     this.socket = socket
     prepare(socket)
-    const { used } = ringOffsets(this.ringSize)
-    this.startDriver({ base: [new Uint16Array(this.memory.buffer)[(used + 2) / 2] ?? 0, 0] })
+    const usedOf = (at: number, size: number): number =>
+      new Uint16Array(this.memory.buffer)[(at + ringOffsets(size).used + 2) / 2] ?? 0
+    this.startDriver({ base: [usedOf(0, this.ringSize), usedOf(eventAt, this.eventRingSize)] })
   }
 
   /** What QEMU sends when the driver or the machine stops; gives the two bases. */

@@ -3,6 +3,7 @@
 import { errorText } from '../../errors.ts'
 import { close } from '../../native/libc.ts'
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from '../../native/linux.ts'
+import { processStart } from '../../native/provenance.ts'
 import type { Reactor, Source } from '../../native/reactor.ts'
 import type { Timer } from '../../native/timer.ts'
 import { peerCredentials, type SocketAccess } from '../../native/unix-socket.ts'
@@ -12,6 +13,7 @@ import type { UnsealedMemory } from '../../virtio/guest-region.ts'
 import { InflightLog, inflightBytes } from '../../virtio/inflight.ts'
 import { OwnLog } from '../../virtio/inflight-memory.ts'
 import { type VhostDevice, VhostUserBackend } from '../../virtio/vhost-user-backend.ts'
+import type { Vring } from '../../virtio/vring.ts'
 import type { FrameHandler, GuestLink } from '../guest-link.ts'
 import { LinkCounters, type LinkParts } from '../link-parts.ts'
 import { LogShare } from '../log-share.ts'
@@ -24,6 +26,8 @@ import { EventQueue } from './event-queue.ts'
 const cmdq = 0
 /** How long a ring that is to stop waits for answers under way, before they are BUSY, in milliseconds. */
 const drainMs = 100
+/** First word of `run`: a vhost-user guest's. */
+const vhostUser = 1
 
 /** What one guest's vhost-user socket is configured with. */
 export interface VhostUserOptions {
@@ -74,9 +78,8 @@ export class VhostUserLink implements GuestLink, Source, VhostDevice {
   #fd = -1
   /** The front end's process. */
   #pid = 0
+  #run: Uint32Array | undefined = undefined
   #watched = 0
-  /** The cmdq has not run before: whatever there is, is new. */
-  #fresh = true
   #open = true
 
   /** Starts to listen or to dial. MediatorError SOCKET_PATH when it cannot. */
@@ -111,6 +114,11 @@ export class VhostUserLink implements GuestLink, Source, VhostDevice {
 
   get occupied(): boolean {
     return this.#fd >= 0
+  }
+
+  /** The front end's process, and its cmdq. */
+  get run(): Uint32Array | undefined {
+    return this.#run
   }
 
   admit(fd: number): void {
@@ -153,9 +161,10 @@ export class VhostUserLink implements GuestLink, Source, VhostDevice {
     // an eventq is that nobody has started since, its former driver left.
     const [commands, events] = this.#backend.rings
     const eventsAnew = (events?.queue?.next ?? events?.base) === 0 || events?.kickFd === -1
-    const anew = this.#fresh || (commands?.queue?.next === 0 && eventsAnew)
-    this.#fresh = false
+    const anew = commands?.queue?.next === 0 && eventsAnew
+    this.#run = commands === undefined ? undefined : nameOf(this.#pid, commands)
     if (anew) this.#handler.restarted?.(this)
+    else this.#handler.resumed?.(this)
   }
 
   ringStopping(index: number): boolean {
@@ -222,4 +231,11 @@ export class VhostUserLink implements GuestLink, Source, VhostDevice {
     this.#log.say(level, reason)
     this.#dialer?.redial()
   }
+}
+
+/** A run's name: the front end's process, and where its cmdq is. Undefined where its process cannot be known. */
+function nameOf(pid: number, { descriptors, size }: Vring): Uint32Array | undefined {
+  const start = processStart(pid)
+  if (start === 0) return undefined
+  return Uint32Array.of(vhostUser, pid, start, start / 2 ** 32, descriptors, descriptors / 2 ** 32, size, 0)
 }

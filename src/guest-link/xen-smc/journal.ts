@@ -14,6 +14,7 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { errorText, MediatorError } from '../../errors.ts'
+import { currentBoot } from '../../native/provenance.ts'
 
 /** How far the monitor got: being enabled, enabled, taken down by us. */
 export type Stage = 'arming' | 'armed' | 'disarmed'
@@ -34,11 +35,6 @@ export interface MonitorEntry {
   /** Whether the guest's own tree was changed to call by SMC. */
   readonly conduitSet: boolean
 }
-
-const bootIdFile = '/proc/sys/kernel/random/boot_id'
-
-/** The boot of this machine that is now. */
-const currentBoot = (): string => readFileSync(bootIdFile, 'utf8').trim()
 
 /** One domain's entry, in a file of its own. */
 export class MonitorJournal {

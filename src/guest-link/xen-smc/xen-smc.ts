@@ -8,6 +8,7 @@ import type { ForeignPage } from '../../native/foreign-page.ts'
 import { pageBytes, type Xen } from '../../native/libxen.ts'
 import { EAGAIN, ENOMEM, EPOLLIN, errnoName } from '../../native/linux.ts'
 import { NO_CALL, NOTHING, ringPlaces } from '../../native/monitor-ring.ts'
+import { uuidWords } from '../../native/provenance.ts'
 import type { Reactor, Source } from '../../native/reactor.ts'
 import type { Timer } from '../../native/timer.ts'
 import { VcpuContext } from '../../native/vcpu-context.ts'
@@ -84,6 +85,9 @@ const CALL_DONE = 0
 const CALL_NOT_SUPPORTED = -1
 const SMC64 = 0x40000000
 
+/** First word of `run`: a Xen domain's. */
+const xenSmc = 2
+
 /** What a vCPU does as far as this link knows. */
 const RUNS = 0
 /** Its message is with the handler, or waits for its turn. */
@@ -97,6 +101,8 @@ export class XenSmcLink implements GuestLink, Source {
   readonly maxInFlight = 1
   readonly hasP2A = false
   readonly maxMessageBytes: number
+  /** The domain: its id and UUID. */
+  readonly run: Uint32Array
   readonly counters = new LinkCounters()
   /** vCPUs let go later than they were answered, because their domain calls too often. */
   delayed = 0
@@ -169,6 +175,7 @@ export class XenSmcLink implements GuestLink, Source {
         'NOT_SUPPORTED',
         `domain ${domid} has ${info.vcpus} vCPUs; by SMC a guest of at most ${ringPlaces} can be served`,
       )
+    this.run = Uint32Array.of(xenSmc, domid, ...uuidWords(info.uuid), 0, 0)
     this.#power = new VcpuPower(xen, domid, info.vcpus)
     for (let vcpu = 0; vcpu < info.vcpus; vcpu++) this.#contexts.push(new VcpuContext())
 
@@ -379,7 +386,8 @@ export class XenSmcLink implements GuestLink, Source {
     const area = this.#area as SharedMemoryArea
     if (!this.#announced) {
       this.#announced = true
-      this.#handler.restarted?.(this)
+      if (this.#options.returning === true) this.#handler.resumed?.(this)
+      else this.#handler.restarted?.(this)
     }
     this.#page?.flush()
     const transfer = this.#pool.take()

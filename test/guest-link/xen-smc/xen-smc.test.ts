@@ -496,9 +496,12 @@ describe.skipIf(!hasCompiler)('a domain whose SMCs are monitored', () => {
       kill(link)
       expect(standin.look(1)).toMatchObject({ enabled: true, monitored: true, mappings: 0 })
       expect(standin.vcpu(1, 0).waits || standin.vcpu(1, 1).waits).toBe(true)
-      const second = serve(1, new EchoHandler(), { conduit: 'smc' })
+      const echo = new EchoHandler()
+      const second = serve(1, echo, { conduit: 'smc', returning: true })
       expect(log.at(-1)).toMatch(/taken over from a former run/)
       expect(await during(Promise.all(calls))).toEqual([0, 0])
+      expect([echo.restarts, echo.resumptions]).toEqual([0, 1])
+      expect(second.run).toEqual(link.run)
       expect(second.counters).toMatchObject({ commands: 2, responses: 2, spuriousDoorbells: 0 })
     })
 
