@@ -33,8 +33,10 @@ export const MALFORMED = -3
 
 /** Words of a segment: address high, address low, length. */
 export const segmentWords = 3
-/** Descriptors that one chain may have at least, whatever the size of the ring: indirect tables may be longer. */
+/** Descriptors that a chain may have, in the ring and in an indirect table: no message has so many bytes. */
 const chainLimit = 1024
+/** What a descriptor costs that is read through a file descriptor, in descriptors that are mapped. */
+const copiedCost = 32
 
 /** Where a ring lies: three addresses of the front end, and how many entries it has. */
 export interface RingPlace {
@@ -60,6 +62,8 @@ export class DeviceQueue {
   readable = 0
   writable = 0
   segments = 0
+  /** What walks cost since somebody set it to 0: descriptors, those that were not mapped many times over. */
+  cost = 0
   readonly #memory: GuestMemory
   readonly #log: InflightLog | undefined
   /** Heads that a former process had taken: they come before all others. */
@@ -223,7 +227,7 @@ export class DeviceQueue {
     let inPlace = true
     let entries = this.size
     let index = head
-    let left = Math.max(this.size, chainLimit)
+    let left = chainLimit
     let readable = 0
     let writable = 0
     let kept = 0
@@ -233,6 +237,7 @@ export class DeviceQueue {
     this.segments = 0
     for (;;) {
       if (index >= entries || left-- === 0) return MALFORMED
+      this.cost += inPlace && !this.#copied ? 1 : copiedCost
       let at = tableWord + index * descriptorWords
       if (!inPlace) {
         const offset = index * descriptorBytes

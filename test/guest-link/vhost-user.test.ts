@@ -8,6 +8,7 @@ import * as libc from '../../src/native/libc.ts'
 import { SOCK_NONBLOCK } from '../../src/native/linux.ts'
 import { Reactor } from '../../src/native/reactor.ts'
 import { listenUnix } from '../../src/native/unix-socket.ts'
+import { ringOffsets } from '../../src/virtio/driver-queue.ts'
 import {
   type FrontEndOptions,
   FrontEndSocket,
@@ -81,6 +82,28 @@ describe('a front end that behaves', () => {
     expect(log.filter(line => !line.startsWith('info'))).toEqual([])
   })
 })
+
+test.each([
+  ['mapped', undefined, 9],
+  ['not sealed, and copied', 0, 1],
+])(
+  'chains without end in memory that is %s take their share of a round, and all come back',
+  (_name, seals, most) => {
+    serve(new EchoHandler())
+    const guest = start(seals === undefined ? {} : { seals })
+    const view = new DataView(guest.memory.buffer)
+    for (let head = 0; head < 64; head++) view.setUint32(head * 16 + 12, 1 | (head << 16), true) // goes on with itself
+    for (let i = 0; i < 64; i++) view.setUint16(64 * 16 + 4 + i * 2, i, true)
+    view.setUint16(64 * 16 + 2, 64, true)
+    guest.kick(0)
+    const used = () => view.getUint16(ringOffsets(64).used + 2, true)
+    reactor.step(0)
+    expect(used()).toBe(most)
+    for (let i = 0; i < 64; i++) reactor.step(0)
+    expect(used()).toBe(64)
+    expect(link.counters.badLengths).toBe(64)
+  },
+)
 
 test('a front end that went with much unsaid is gone, and its successor is let in at once', () => {
   serve(new EchoHandler())

@@ -13,8 +13,9 @@ export const inFlightMax = 32
 const slotBits = 5
 const slotMask = inFlightMax - 1
 const generationMask = 0x3ff_ffff
-/** Chains looked at per round, so that no guest holds up the others. */
+/** Chains looked at per round, and what walking them may cost, so that no guest holds up the others. */
 const chainsPerRound = 64
+const costPerRound = 8192
 const statusBytes = 8
 const noTransfer: Transfer | undefined = undefined
 
@@ -80,6 +81,7 @@ export class CommandQueue {
     this.#starved = false
     this.#batching = true
     let left = chainsPerRound
+    queue.cost = 0
     while (left > 0) {
       const head = queue.peek()
       if (head === EMPTY) {
@@ -96,6 +98,7 @@ export class CommandQueue {
       }
       left--
       this.#take(head)
+      if (queue.cost > costPerRound) left = 0
     }
     this.#batching = false
     if (queue.publish()) ring.signal()

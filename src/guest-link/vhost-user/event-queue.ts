@@ -4,8 +4,9 @@ import { EMPTY, segmentWords } from '../../virtio/device-queue.ts'
 import type { Vring } from '../../virtio/vring.ts'
 import type { LinkCounters } from '../link-parts.ts'
 
-/** Buffers that may be unfit before a frame waits for the next round. */
+/** Buffers that may be unfit, and what walking them may cost, before a frame waits for the next round. */
 const unfitAtOnce = 32
+const costAtOnce = 8192
 
 /** One guest's way back. */
 export class EventQueue {
@@ -35,7 +36,8 @@ export class EventQueue {
     }
     let delivered = false
     let left = unfitAtOnce
-    for (; left > 0 && !delivered; left--) {
+    queue.cost = 0
+    for (; left > 0 && !delivered; left = queue.cost > costAtOnce ? 0 : left - 1) {
       const head = queue.peek()
       if (head === EMPTY && !queue.arm()) continue
       if (head < 0) {
