@@ -45,7 +45,7 @@ export class TakingUp {
     identity.resume(kept.version, kept.notifyErrors && link.hasP2A)
     const all = kept.subscriptions()
     const still = all.filter(({ command, id }) => this.#may(guest, command, id))
-    log('info', `${guest.name}: goes on as a former run left it, with ${still.length} subscriptions`)
+    log('info', `${guest.name}: goes on as a former run left it (subscriptions: ${still.length})`)
     for (const each of all) if (!still.includes(each)) kept.set(each.command, each.id, false)
     for (const { command, id } of still) {
       const told = routing.subscriptions.othersOn(guest.channel, command, id, slot, guests)

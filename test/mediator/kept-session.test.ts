@@ -93,7 +93,7 @@ describe('a guest that outlived its daemon', () => {
     expect(told(machine)).toEqual([[1, 2, 1]])
     expect(guest.status(POWER_STATE_SET, 0, 2, 0)).toBe(SUCCESS)
     expect(delivered(guest)).toHaveLength(1)
-    expect(log).toEqual(['info guest0: goes on as a former run left it, with 1 subscriptions'])
+    expect(log).toEqual(['info guest0: goes on as a former run left it (subscriptions: 1)'])
     // Stopped and going on later, it is told nothing again; and it can give up what it took over.
     machine.relay.resumed(guest)
     expect(told(machine)).toEqual([])

@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { noGrants } from '../../src/permissions/grants.ts'
 import { DelayingLink } from './delaying-link.ts'
-import { frameOf, headerWord, Machine, type MachineOptions, type MemoryGuest, wordsOf } from './machine.ts'
+import { frameOf, headerWord, Machine, type MachineOptions, MemoryGuest, wordsOf } from './machine.ts'
 
 const machines: Machine[] = []
 afterEach(() => {
@@ -174,4 +174,21 @@ test('close twice is once', () => {
   machine.relay.close()
   machine.stop()
   expect(guest.closed).toBe(true)
+})
+
+test('a guest that is shown older versions is left to a successor like any other, when its link can do that', () => {
+  const ends: string[] = []
+  class Outliving extends MemoryGuest {
+    suspend(): void {
+      ends.push('suspended')
+    }
+    override close(): void {
+      ends.push('closed')
+    }
+  }
+  const machine = new Machine({ link: ({ slot }, handler) => new Outliving(slot, handler) })
+  machine.open(0, [2], { versions: new Map(machine.versions).set(0x11, 0x2_0000) })
+  machine.open(1, [3])
+  machine.stop()
+  expect(ends).toEqual(['suspended', 'suspended'])
 })
