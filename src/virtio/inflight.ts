@@ -1,5 +1,6 @@
 // Which commands of a ring are under way, in memory that outlives this process: a successor takes them up again, none
 // twice and none lost, whatever order they were answered in. The layout is vhost-user's for split virtqueues.
+import { maxRingSize } from './ring-layout.ts'
 
 const headerBytes = 16
 const entryBytes = 16
@@ -68,18 +69,20 @@ export class InflightLog {
     }
     this.#halves[USED_IDX] = used
     this.#batched = 0
-    const marked: { head: number; counter: number }[] = []
+    // The counter's low 38 bits with the head behind them: numbers, which are sorted in a moment, however many there are.
+    const marked = new Float64Array(this.size)
+    let count = 0
     for (let each = 0; each < this.size; each++) {
       if (this.#bytes[headerBytes + each * entryBytes] !== 1) continue
       const word = headerBytes / 4 + each * (entryBytes / 4) + COUNTER_WORD
-      const counter = (this.#words[word] as number) + (this.#words[word + 1] as number) * 2 ** 32
-      marked.push({ head: each, counter })
+      const counter = (this.#words[word] as number) + ((this.#words[word + 1] as number) % 64) * 2 ** 32
+      marked[count++] = counter * maxRingSize + each
     }
-    marked.sort((a, b) => a.counter - b.counter)
+    const heads = Array.from(marked.subarray(0, count).sort(), each => each % maxRingSize)
     // Counted anew, so that ours stays a small number.
-    for (const [i, { head: each }] of marked.entries()) this.#count(each, i + 1)
-    this.#counter = marked.length
-    return marked.map(each => each.head)
+    for (let i = 0; i < count; i++) this.#count(heads[i] as number, i + 1)
+    this.#counter = count
+    return heads
   }
 
   /** A chain is taken. */

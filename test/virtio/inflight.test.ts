@@ -58,6 +58,16 @@ describe('what a successor finds', () => {
     expect(new InflightLog(buffer, 0, size).recover(8)).toEqual([3, 2])
   })
 
+  test('is in the order of counters that another back end has counted beyond 2^32', () => {
+    const { buffer, log } = fresh()
+    for (const head of [3, 0, 2, 1]) log.begin(head)
+    const words = new DataView(buffer)
+    for (const [head, counter] of [0x1_0000_0001n, 0xffff_ffffn, 0x1_0000_0000n, 5n].entries())
+      words.setBigUint64(16 + head * 16 + 8, counter, true)
+    expect(new InflightLog(buffer, 0, size).recover(7)).toEqual([3, 1, 2, 0])
+    expect(hex(buffer)[2]).toBe('01' + '0000000000' + '0000' + '0200000000000000')
+  })
+
   test('does not hold what the driver was shown just before the end', () => {
     const { buffer, log } = fresh()
     for (const head of [3, 0, 2]) log.begin(head)
