@@ -10,18 +10,18 @@ import {
 } from '../scmi/resource-lists.ts'
 import { type AnyMessage, formAt, type Protocol } from '../scmi/schema.ts'
 import { namespaceOf, naming, type Space, spaceOf } from '../scmi/space.ts'
-import { SUCCESS } from '../scmi/status.ts'
+import { NOT_SUPPORTED, SUCCESS } from '../scmi/status.ts'
 import { type DiscoveredProtocol, type FirmwareRequest, spaceCounts } from './discovery.ts'
 
 /** Beyond this many resources of one kind, and entries of one list, nothing is asked. */
 const most = 4096
 
-/** One exchange of a protocol; undefined for anything but a whole answer with SUCCESS. */
+/** One exchange of a protocol: a whole answer with SUCCESS, `absent` for NOT_SUPPORTED, undefined for anything else. */
 type Query = (
   message: string,
   declared: AnyMessage,
   value: Readonly<Record<string, number>>,
-) => Promise<Uint8Array | undefined>
+) => Promise<Uint8Array | 'absent' | undefined>
 
 /** The lists of every protocol. Silence (FIRMWARE_SILENT) is thrown, since it would come again for each of them. */
 export async function resourceLists(
@@ -39,12 +39,13 @@ export async function resourceLists(
       const zeros = Object.fromEntries(Object.keys(command.fields).map(name => [name, 0]))
       const answer = await request(channel, encodeCommand(id, message, version, { ...zeros, ...value }))
       const { status, malformed } = decodeResponse(id, message, version, answer)
-      return status === SUCCESS && malformed === undefined ? answer : undefined
+      if (malformed !== undefined) return undefined
+      return status === SUCCESS ? answer : status === NOT_SUPPORTED ? 'absent' : undefined
     }
     for (const message of listMessages(protocol, version)) {
       const asked = { message_id: message.message.id }
       const about = protocol.messages['PROTOCOL_MESSAGE_ATTRIBUTES'] as AnyMessage
-      if ((await query('PROTOCOL_MESSAGE_ATTRIBUTES', about, asked)) !== undefined)
+      if (isWhole(await query('PROTOCOL_MESSAGE_ATTRIBUTES', about, asked)))
         found.set(message.at, await listsOf(query, protocol, discovered, message))
     }
   }
@@ -60,7 +61,7 @@ async function listsOf(
   const lists = new Map<Space, (ResourceList | undefined)[]>()
   if (message.message.lists === 'resources') {
     const space = spaceOf(protocol.id)
-    lists.set(space, [{ entries: await walk(query, message, {}), space }])
+    lists.set(space, [{ ...(await walk(query, message, {})), space }])
     return lists
   }
   for (const [space, count] of spaceCounts(discovered)) {
@@ -68,9 +69,11 @@ async function listsOf(
     lists.set(space, list)
     for (let id = 0; id < Math.min(count, most); id++) {
       const members = await membersSpace(query, protocol, message, space, id)
-      const entries =
-        members === undefined ? undefined : await walk(query, message, naming(message.message, space, id))
-      list.push(entries === undefined || members === undefined ? undefined : { entries, space: members })
+      list.push(
+        members === undefined
+          ? undefined
+          : { ...(await walk(query, message, naming(message.message, space, id))), space: members },
+      )
     }
   }
   return lists
@@ -88,7 +91,7 @@ async function membersSpace(
   const [name, about] = Object.entries(protocol.messages).find(([, m]) => m.members !== undefined) ?? []
   if (name === undefined || about?.members === undefined) return undefined
   const answer = await query(name, about, naming(about, space, id))
-  if (answer === undefined) return undefined
+  if (!isWhole(answer)) return undefined
   const word = viewOf(answer).getUint32(8 + (about.response.at[about.members.field] as number), true)
   const from = about.members.namespaceOf(namespaceOf(space), word)
   return from === undefined ? undefined : spaceOf(protocol.id, from)
@@ -99,14 +102,15 @@ async function walk(
   query: Query,
   { name, message, form }: ListMessage,
   value: Readonly<Record<string, number>>,
-): Promise<readonly Uint8Array[]> {
+): Promise<Omit<ResourceList, 'space'>> {
   const entries: Uint8Array[] = []
   const { tail } = form.response
   const { count } = tail
-  if (message.index === undefined || count === undefined) return entries
+  if (message.index === undefined || count === undefined) return { entries }
   while (entries.length < most) {
     const answer = await query(name, message, { ...value, [message.index.field]: entries.length })
-    if (answer === undefined) break
+    if (answer === 'absent' && entries.length === 0) return { entries, isAbsent: true }
+    if (!isWhole(answer)) break
     const view = viewOf(answer)
     const told =
       (view.getUint32(8 + count.word * 4, true) & count.mask) >>> (31 - Math.clz32(count.mask & -count.mask))
@@ -122,7 +126,9 @@ async function walk(
     if (told === 0 || (view.getUint32(8 + count.word * 4, true) & (field.mask?.['remaining'] ?? 0)) === 0)
       break
   }
-  return entries
+  return { entries }
 }
+
+const isWhole = (answer: Awaited<ReturnType<Query>>): answer is Uint8Array => typeof answer === 'object'
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)

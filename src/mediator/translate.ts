@@ -3,6 +3,7 @@
 import { type Dense, guestCount, guestId, guestList, platformId } from '../permissions/dense.ts'
 import { HOLE } from '../permissions/numbering.ts'
 import { type ListRule, NO_NONE, otherIn, type Rules } from '../permissions/rules.ts'
+import { namespaceOf } from '../scmi/space.ts'
 import { SUCCESS } from '../scmi/status.ts'
 import type { Transfer } from '../transfer.ts'
 
@@ -41,7 +42,7 @@ export function toGuestIds(rules: Rules, dense: Dense, transfer: Transfer, at: n
         guestCount(dense, counts[i + 2] as number),
       )
   const members = rules.membersWord[at] as number
-  if (members !== 0) {
+  if (members !== 0 && ((rules.membersOf[at] as number) >>> namespaceOf(transfer.space)) % 2 === 1) {
     const own = guestId(dense, transfer.space, transfer.resource)
     const list =
       own === HOLE ? undefined : guestList(dense, rules.membersList[at] as number, transfer.space, own)
@@ -73,6 +74,10 @@ export function answerFromList(
     transfer.space,
     transfer.resource === HOLE ? 0 : guestId(dense, transfer.space, transfer.resource),
   )
+  if (list !== undefined && list.status !== SUCCESS) {
+    transfer.answer(list.status)
+    return list.status
+  }
   const total = list === undefined ? 0 : list.starts.length - 1
   // Unsigned, as the wire has it; an index of 0 is inside of every list.
   const index = (transfer.ints[rule.indexWord] as number) >>> 0

@@ -5,6 +5,7 @@ import { idIn, type ListMessage, listMessages, type ResourceLists } from '../scm
 import type { Protocol, Version } from '../scmi/schema.ts'
 import { unusedSensor } from '../scmi/sensor.ts'
 import { type Space, spaceIds, spaceOf } from '../scmi/space.ts'
+import { NOT_SUPPORTED, SUCCESS } from '../scmi/status.ts'
 import { bitmapsOf, type Counts, type Grants, type ResourceId, spaceOfResource } from './grants.ts'
 import { denseNumbering, HOLE, type LabelOrder, type Numbering, type ResourceNames } from './numbering.ts'
 
@@ -12,6 +13,8 @@ import { denseNumbering, HOLE, type LabelOrder, type Numbering, type ResourceNam
 export interface GuestList {
   readonly bytes: Uint8Array
   readonly starts: Uint32Array
+  /** SUCCESS, or the platform's word for a resource that has no such list. */
+  readonly status: number
 }
 
 /** A guest's own ids. */
@@ -121,6 +124,7 @@ function eachOf(
         const guest = toGuest?.[idIn(message, entry)] ?? HOLE
         return guest === HOLE ? [] : [renamed(message, entry, guest)]
       }),
+      list?.isAbsent === true ? NOT_SUPPORTED : SUCCESS,
     )
   })
 }
@@ -144,10 +148,10 @@ function blank(id: number): Uint8Array {
   return bytes
 }
 
-function pack(entries: readonly Uint8Array[]): GuestList {
+function pack(entries: readonly Uint8Array[], status = SUCCESS): GuestList {
   const starts = new Uint32Array(entries.length + 1)
   for (const [i, { length }] of entries.entries()) starts[i + 1] = (starts[i] as number) + length
   const bytes = new Uint8Array(starts.at(-1) ?? 0)
   for (const [i, entry] of entries.entries()) bytes.set(entry, starts[i])
-  return { bytes, starts }
+  return { bytes, starts, status }
 }

@@ -132,6 +132,8 @@ export interface Rules {
   readonly membersWord: Uint8Array
   readonly membersMask: Int32Array
   readonly membersList: Uint16Array
+  /** Bits of the namespaces whose resources have members: a pin has none, and its number stands as it is. */
+  readonly membersOf: Uint8Array
   readonly lists: readonly (ListRule | undefined)[]
   /** Table indices of messages that give back what was taken. */
   readonly returns: readonly number[]
@@ -281,6 +283,7 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
     membersWord: new Uint8Array(tableSize),
     membersMask: new Int32Array(tableSize),
     membersList: new Uint16Array(tableSize),
+    membersOf: new Uint8Array(tableSize),
     lists: new Array<ListRule | undefined>(tableSize).fill(undefined),
     returns: [] as number[],
     asyncWord: new Uint8Array(tableSize),
@@ -352,6 +355,10 @@ export function compileRules(versions: ReadonlyMap<number, Version>): Rules {
         rules.membersWord[at] = 2 + (form.response.word[message.members.field] ?? 0)
         rules.membersMask[at] = message.members.mask
         rules.membersList[at] = membersList
+        const { namespaceOf } = message.members
+        for (const namespace of ((protocol as Protocol).namespaces ?? []).keys())
+          if (namespaceOf(namespace, 0) !== undefined)
+            rules.membersOf[at] = (rules.membersOf[at] as number) | (1 << namespace)
       }
       const async = asyncOf(form.command)
       if (async !== undefined) {

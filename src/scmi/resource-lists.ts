@@ -29,6 +29,8 @@ export interface ListMessage {
 /** What a platform lists: whole entries, ids as the platform has them. */
 export interface ResourceList {
   readonly entries: readonly Uint8Array[]
+  /** The platform answers NOT_SUPPORTED: this resource has no such list, not even an empty one. */
+  readonly isAbsent?: true
   /** What the ids in them are from. */
   readonly space: Space
 }

@@ -244,7 +244,7 @@ describe('ids in answers', () => {
     expect(same.words(0x140c, 12, 0)).toEqual([SUCCESS, 2, 7, 13])
     expect(dense.words(0x140c, codec, 0)).toEqual([SUCCESS, 1, guestOf(0x14, 7)])
     expect(dense.words(0x140c, codec, 1)).toEqual([OUT_OF_RANGE])
-    expect(dense.words(0x140c, 0, 0)).toEqual([SUCCESS, 0])
+    expect(dense.words(0x140c, 0, 0), 'the platform has no parents of it').toEqual([NOT_SUPPORTED])
   })
 
   test('the parent, set and read', () => {
@@ -331,6 +331,7 @@ describe('pins, groups and functions', () => {
     expect(usb.words(0x1904, 0, FUNCTION, 1)).toEqual([OUT_OF_RANGE])
     expect(usb.words(0x1904, 0, GROUP, 1)).toEqual([SUCCESS, 1, 1])
     expect(usb.words(0x1904, 0, PIN, 0), 'a pin has no members').toEqual([INVALID])
+    expect(usb.words(0x1903, 0, PIN)[1], 'and is one pin').toBe(1)
   })
 
   test('a function that takes pins counts those', () => {
