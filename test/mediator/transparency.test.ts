@@ -2,12 +2,14 @@
 // have answered it, byte for byte, but for what the schema marks as never a guest's. Two equal platforms in lock step.
 import { afterEach, expect, test } from 'vitest'
 import { EmbeddedLink } from '../../src/firmware-link/embedded/embedded-link.ts'
+import { compileDense, type PlatformFacts } from '../../src/permissions/dense.ts'
 import { compileGrants } from '../../src/permissions/grants.ts'
 import { parsePlatform } from '../../src/platform/load.ts'
 import { Platform } from '../../src/platform/platform.ts'
 import { base } from '../../src/scmi/base.ts'
 import { NEGOTIATE_PROTOCOL_VERSION, PROTOCOL_MESSAGE_ATTRIBUTES } from '../../src/scmi/common.ts'
 import { DELAYED_RESPONSE, messageType } from '../../src/scmi/header.ts'
+import { FUNCTION } from '../../src/scmi/pin-control.ts'
 import { messageOf, protocols } from '../../src/scmi/protocols.ts'
 import {
   type AnyMessage,
@@ -18,7 +20,9 @@ import {
   type Protocol,
   payloadAt,
 } from '../../src/scmi/schema.ts'
+import { protocolOfSpace, spaceOf } from '../../src/scmi/space.ts'
 import type { Transfer } from '../../src/transfer.ts'
+import { extended } from '../platform/ask.ts'
 import { goldenFrames } from '../scmi/golden-frames.ts'
 import { exampleText, headerWord, Machine, type MemoryGuest } from './machine.ts'
 
@@ -31,8 +35,18 @@ const all = 0xffff_ffff
 /** The example, where more can be asked for. */
 const edit = (file: string): string =>
   file.replace('{ id: 0, name: avb, rates:', '{ id: 0, name: avb, rateRequestedNotify: true, rates:')
-/** As the machine makes it: every agent may use everything. */
-const text = edit(exampleText).replaceAll('permissions: deny', 'permissions: allow')
+/** The same with power capping and pin control, a cap that is set later, and more intervals than one message takes. */
+const editWhole = (file: string): string =>
+  extended(edit(file))
+    .replace('cap: { min: 1000, max: 9000, step: 250 }', '$&\n      async: { ms: 3 }')
+    .replace(
+      'name: gpu-temp, ',
+      `$&intervals: [${Array.from({ length: 40 }, (_, i) => `{ seconds: ${i + 1}, exponent: -2 }`).join(', ')}], `,
+    )
+    .replace(
+      'name: board-temp, ',
+      '$&intervals: { min: { seconds: 1 }, max: { seconds: 9 }, step: { seconds: 2 } }, ',
+    )
 
 /** Tells when the platform behind the mediator was told the time, so that the other one is told the same. */
 class TimedLink extends EmbeddedLink {
@@ -52,6 +66,12 @@ afterEach(() => {
   for (const machine of machines.splice(0)) machine.stop()
 })
 
+interface PairOptions {
+  readonly change?: (file: string) => string
+  readonly facts?: PlatformFacts
+  readonly shown?: Readonly<Record<string, number>>
+}
+
 /** One guest behind the mediator, and its double at the platform itself. */
 class Pair {
   readonly machine: Machine
@@ -70,11 +90,14 @@ class Pair {
     if (to === channel) this.#events.push(frame.slice(0, length))
   }
 
-  /** `shown`: older versions by section, that the guest is shown and that its double's platform presents itself. */
-  constructor(shown: Readonly<Record<string, number>> = {}) {
+  /**
+   * `shown`: older versions by section, that the guest is shown and that its double's platform presents itself. `facts`:
+   * what is known of the platform, for a guest with ids of its own; who owns everything has the platform's.
+   */
+  constructor({ change = edit, facts, shown = {} }: PairOptions = {}) {
     let link: TimedLink | undefined
     this.machine = new Machine({
-      edit,
+      edit: change,
       hostDevices: [],
       recordsPerGuest: 4096,
       firmware: platform => {
@@ -85,11 +108,16 @@ class Pair {
     machines.push(this.machine)
     this.#link = link as unknown as TimedLink
     const written = Object.entries(shown).map(([key, version]) => `${key}: ${version}`)
+    const text = change(exampleText).replaceAll('permissions: deny', 'permissions: allow')
     const older = written.length === 0 ? text : `${text}versions: { ${written.join(', ')} }\n`
     this.#direct = new Platform(parsePlatform(older, 'platform.yaml'))
     const { counts } = this.machine
-    const everything = Array.from(counts).flatMap((count, protocol) =>
-      Array.from({ length: count }, (_, id) => ({ protocol, id })),
+    const everything = Array.from(counts).flatMap((count, space) =>
+      Array.from({ length: count }, (_, id) => ({
+        protocol: protocolOfSpace(space),
+        namespace: space >>> 8,
+        id,
+      })),
     )
     const idOf = (key: string): number => protocols.find(each => each.key === key)?.id ?? 0
     this.versions = new Map([
@@ -97,7 +125,10 @@ class Pair {
       ...Object.entries(shown).map(([key, version]) => [idOf(key), version] as const),
     ])
     this.guest = this.machine.guest([], {
-      grants: compileGrants(everything, counts, [0x12]),
+      grants:
+        facts === undefined
+          ? compileGrants(everything, counts, [0x12])
+          : compileDense(everything, facts, undefined, [0x12]).grants,
       name: 'guest0',
       ...(written.length === 0 ? {} : { versions: this.versions }),
     })
@@ -284,8 +315,8 @@ const served = (pair: Pair): [Protocol, AnyMessage][] =>
 
 /** Numbers that mean something to some message, besides ids. */
 const words = [
-  0, 1, 2, 3, 5, 7, 200, 400, 600, 1000, 3_300_000, 1_800_000, 25_000_000, 125_000_000, 40_000_000,
-  0x4000_0000,
+  0, 1, 2, 3, 4, 5, 7, 10, 100, 192, 200, 400, 600, 1000, 5000, 2_000_000, 3_300_000, 1_800_000, 25_000_000,
+  125_000_000, 40_000_000, 0x4000_0000,
 ]
 
 /** A well-formed command of the message, with ids that exist and some that do not. */
@@ -295,10 +326,12 @@ function commandOf(
   random: (below: number) => number,
 ): Uint8Array {
   const { command } = formAt(message, pair.versions.get(protocol.id) as number)
-  const bytes = new Uint8Array(4 + command.size)
+  const entries = command.tail === undefined ? 0 : random(3)
+  const bytes = new Uint8Array(4 + command.size + entries * (command.tail?.entry.size ?? 0))
   const view = new DataView(bytes.buffer)
   view.setUint32(0, headerWord((protocol.id << 8) | message.id, random(1024)), true)
-  const count = pair.machine.counts[protocol.id] as number
+  const namespace = protocol.namespaces === undefined ? 0 : random(protocol.namespaces.length)
+  const countIn = (each: number): number => pair.machine.counts[spaceOf(protocol.id, each)] as number
   for (const [name, field] of fieldsOf(command)) {
     const at = 4 + (command.at[name] as number)
     for (let word = 0; word < field.size; word += 4) {
@@ -307,7 +340,9 @@ function commandOf(
       let value = isIndex
         ? random(3)
         : isId
-          ? random(count + 1)
+          ? random(
+              countIn(name === message.other && protocol.namespaces !== undefined ? FUNCTION : namespace) + 1,
+            )
           : name === 'message_id'
             ? random(20)
             : (words[random(words.length)] as number)
@@ -317,6 +352,14 @@ function commandOf(
         for (const range of Object.values(mask))
           if (random(3) === 0) value |= range & (random(2) === 0 ? range : range & -range)
       }
+      if (name === message.selector?.field) {
+        const { mask } = message.selector
+        value = (value & ~mask) | (namespace * (mask & -mask))
+      }
+      if (command.tail?.count?.word === at / 4 - 1) {
+        const { mask } = command.tail.count
+        value = (value & ~mask) | (entries * (mask & -mask))
+      }
       // A low version would be agreed upon by the platform, and never is behind a mediator.
       if (message.id === NEGOTIATE_PROTOCOL_VERSION)
         value = random(2) === 0 ? (pair.versions.get(protocol.id) as number) : 0x7fff_0000
@@ -325,11 +368,26 @@ function commandOf(
       view.setUint32(at + word, word === 0 || field.size === 4 ? value >>> 0 : 0, true)
     }
   }
+  for (let at = 4 + command.size; at < bytes.length; at += 4)
+    view.setUint32(at, words[random(words.length)] as number, true)
   return bytes
 }
 
-test('every golden command of what is presented', () => {
-  const pair = new Pair()
+/** Of a platform with everything: who owns all of it has ids of its own, and they are the platform's. */
+async function wholeFacts(): Promise<PlatformFacts> {
+  const machine = new Machine({ edit: editWhole, hostDevices: [] })
+  machines.push(machine)
+  return machine.facts()
+}
+
+test.each([
+  ['the example', async () => new Pair()],
+  [
+    'every protocol, with ids of its own',
+    async () => new Pair({ change: editWhole, facts: await wholeFacts() }),
+  ],
+])('every golden command of what is presented: %s', async (_, start) => {
+  const pair = await start()
   const asked = new Set<string>()
   const faults: string[] = []
   for (const { part, bytes, protocol, message } of goldenFrames) {
@@ -380,6 +438,20 @@ test(`${frames} random commands, each well-formed`, () => {
   expect(compareRandom(new Pair(), frames, 0x5c31)).toEqual(['sensor 7', 'sensor 13'])
 })
 
+test('pins, to a guest with the platform’s ids', () => {
+  const change = (file: string): string =>
+    editWhole(file)
+      .replace(/^powerCapping:\n(?: .*\n)+/m, '')
+      .replaceAll(/powerCapping: \[\d\], /g, '')
+  expect(compareRandom(new Pair({ change }), 40_000, 0x5c31)).toEqual(['sensor 7', 'sensor 13'])
+})
+
+test('power capping, pins and lists of several messages, to a guest with ids of its own', async () => {
+  const pair = new Pair({ change: editWhole, facts: await wholeFacts() })
+  expect(served(pair).map(([{ id }]) => id)).toEqual(expect.arrayContaining([0x18, 0x19]))
+  expect(compareRandom(pair, 50_000, 0x18)).toEqual(['sensor 7', 'sensor 13'])
+})
+
 /** A guest that is shown older versions is answered as by a platform that has these, in the same way. */
 test.each([
   [
@@ -405,5 +477,5 @@ test.each([
   ],
 ])('shown as %o', shown => {
   const axes = ['sensor 7', 'sensor 13']
-  expect(compareRandom(new Pair(shown), 20_000, 0x77)).toEqual(axes)
+  expect(compareRandom(new Pair({ shown }), 20_000, 0x77)).toEqual(axes)
 })
