@@ -1,6 +1,5 @@
 // The Base protocol as a guest sees it: answered here, under a virtual identity, so that nothing of others leaks.
-import type { Entry, Rules } from '../permissions/rules.ts'
-import { wellFormed } from '../permissions/rules.ts'
+import { PRIVILEGED, type Rules, wellFormed } from '../permissions/rules.ts'
 import { base, PLATFORM, SELF } from '../scmi/base.ts'
 import {
   NEGOTIATE_PROTOCOL_VERSION,
@@ -38,11 +37,12 @@ function name16(text: string): Uint32Array {
 
 /** One guest's Base protocol. Made anew when its protocols change. */
 export class VirtualIdentity {
-  /** The version in force for this guest, after NEGOTIATE_PROTOCOL_VERSION. */
-  version: number
   notifyErrors = false
   /** Where a successor of this process finds both. */
   kept: KeptSession | undefined = undefined
+  #version = 0
+  /** Which messages are there at the version in force, 1 or 0 by id. */
+  readonly #there = new Uint8Array(256)
   readonly #rules: Rules
   readonly #presented: number
   readonly #implementationVersion: number
@@ -56,12 +56,27 @@ export class VirtualIdentity {
   constructor(rules: Rules, identity: PlatformIdentity, name: string, protocols: Iterable<number>) {
     this.#rules = rules
     this.#presented = rules.versions.get(base.id) ?? v2
-    this.version = this.#presented
     this.#implementationVersion = identity.implementationVersion | 0
     this.#vendor = name16(identity.vendor)
     this.#subVendor = identity.subVendor === undefined ? undefined : name16(identity.subVendor)
     this.#name = name16(name)
     this.#protocols = Uint8Array.from([...protocols].sort((a, b) => a - b))
+    this.reset()
+  }
+
+  /** The version in force for this guest. */
+  get version(): number {
+    return this.#version
+  }
+
+  /** Puts a version in force. Who negotiated down can negotiate back. */
+  set version(version: number) {
+    this.#version = version
+    for (let id = 0; id < this.#there.length; id++) {
+      const message = this.#rules.entries[baseTable | id]?.message
+      const at = id === NEGOTIATE_PROTOCOL_VERSION ? this.#presented : version
+      this.#there[id] = message !== undefined && existsAt(message, at) ? 1 : 0
+    }
   }
 
   /** As a guest finds it that begins anew. */
@@ -86,25 +101,17 @@ export class VirtualIdentity {
 
   /** Whether a Base message is there for this guest. */
   #exists(id: number, hasP2A: boolean): boolean {
-    const entry = (id & ~0xff) === 0 ? this.#entry(id) : undefined
-    if (entry === undefined || entry.message.privileged === true) return false
+    if ((id & ~0xff) !== 0 || this.#there[id] === 0) return false
+    if (((this.#rules.flags[baseTable | id] as number) & PRIVILEGED) !== 0) return false
     if (id === BASE_DISCOVER_SUB_VENDOR.id) return this.#subVendor !== undefined
     return id !== BASE_NOTIFY_ERRORS.id || hasP2A
-  }
-
-  /** The declaration of a message that is there at the version in force. Who negotiated down can negotiate back. */
-  #entry(id: number): Entry | undefined {
-    const entry = this.#rules.entries[baseTable | id]
-    if (entry === undefined) return undefined
-    const version = id === NEGOTIATE_PROTOCOL_VERSION ? this.#presented : this.version
-    return existsAt(entry.message, version) ? entry : undefined
   }
 
   /** Answers the Base command in `transfer`, whose size the filter has checked. Gives the status. */
   answer(transfer: Transfer, hasP2A: boolean, maxMessageBytes: number): number {
     const id = transfer.header & 0xff
     const argument = transfer.ints[1] as number // signed: 0xFFFFFFFF must not cost a place on the heap
-    if (this.#entry(id) === undefined) return this.#say(transfer, NOT_FOUND)
+    if (this.#there[id] === 0) return this.#say(transfer, NOT_FOUND)
     if (!wellFormed(this.#rules.checks[baseTable | id], transfer.ints))
       return this.#say(transfer, INVALID_PARAMETERS)
     switch (id) {
@@ -173,7 +180,7 @@ export class VirtualIdentity {
     const self = agent === (SELF | 0) || agent === guestAgentId
     if (!self && agent !== PLATFORM) return this.#say(transfer, NOT_FOUND)
     const name = self ? this.#name : this.#platform
-    if (this.version < v2) return this.#name16(transfer, 2, name) // version 1: the name only
+    if (this.#version < v2) return this.#name16(transfer, 2, name) // version 1: the name only
     transfer.answer(SUCCESS)
     transfer.words[2] = self ? guestAgentId : PLATFORM
     return this.#name16(transfer, 3, name)

@@ -1,5 +1,6 @@
 // The device's side of a split virtqueue: takes what the driver made available, gives it back used, asks for kicks and
 // decides on signals. It trusts nothing of the ring: indices are bounded, walks end, and each word is read once.
+import { copy } from './copy.ts'
 import type { GuestMemory } from './guest-memory.ts'
 import type { InflightLog } from './inflight.ts'
 import {
@@ -7,6 +8,7 @@ import {
   availableRingBytes,
   descriptorAlignment,
   descriptorBytes,
+  descriptorShift,
   descriptorTableBytes,
   descriptorWords,
   FLAGS,
@@ -255,39 +257,43 @@ export class DeviceQueue {
       const flags = tail & 0xffff
       if ((flags & INDIRECT) !== 0) {
         if (indirect || !this.#indirect || (flags & NEXT) !== 0) return MALFORMED
-        if (length <= 0 || length % descriptorBytes !== 0) return MALFORMED
+        if (length <= 0 || (length & (descriptorBytes - 1)) !== 0) return MALFORMED
         indirect = true
         tableHi = hi
         tableLo = lo
-        const view = memory.view(hi, lo, length)
-        inPlace = view !== undefined
-        if (view !== undefined) {
-          table = view
-          tableWord = memory.at
+        const first = memory.at(hi, lo, length)
+        inPlace = first >= 0 && (first & 3) === 0
+        if (inPlace) {
+          table = memory.ints
+          tableWord = first >>> 2
         }
-        entries = length / descriptorBytes
+        entries = length >>> descriptorShift
         index = 0
         continue
       }
       if ((flags & WRITE) === 0) {
         if (writing || length < 0) return MALFORMED // what is writable comes last; and nobody has 2 GiB to say
         const room = capacity - readable
-        const step = room <= 0 ? 0 : Math.min(room, length)
-        if (step > 0 && !memory.read(hi, lo, step, bytes, ints, readable)) return MALFORMED
-        readable += length
-        if (readable > 0x3fff_ffff) return MALFORMED
+        const step = Math.min(room, length)
+        if (step > 0) {
+          const from = memory.at(hi, lo, step)
+          if (from >= 0) copy(memory.bytes, memory.ints, from, bytes, ints, readable, step)
+          else if (!memory.read(hi, lo, step, bytes, ints, readable)) return MALFORMED
+        }
+        readable = (readable + length) | 0
+        if (readable < 0 || readable > 0x3fff_ffff) return MALFORMED
       } else {
         writing = true
         if (writable < capacity && length !== 0) {
           const room = capacity - writable
           const step = length < 0 || length > room ? room : length
-          if (!memory.holds(hi, lo, step)) return MALFORMED
+          if (memory.at(hi, lo, step) < 0 && !memory.holds(hi, lo, step)) return MALFORMED
           const word = base + kept * segmentWords
           segments[word] = hi
           segments[word + 1] = lo
           segments[word + 2] = step
           kept++
-          writable += step
+          writable = (writable + step) | 0
         }
       }
       if ((flags & NEXT) === 0) break
@@ -301,14 +307,15 @@ export class DeviceQueue {
 
   /** Writes `length` bytes of `bytes` (and `ints`) to segments that a walk kept; false when one is not there any more. */
   fill(segments: Int32Array, base: number, bytes: Uint8Array, ints: Int32Array, length: number): boolean {
+    const memory = this.#memory
     let from = 0
     for (let word = base; from < length; word += segmentWords) {
-      const room = segments[word + 2] as number
-      const step = Math.min(room, length - from)
-      if (
-        !this.#memory.write(segments[word] as number, segments[word + 1] as number, step, bytes, ints, from)
-      )
-        return false
+      const hi = segments[word] as number
+      const lo = segments[word + 1] as number
+      const step = Math.min(segments[word + 2] as number, length - from)
+      const at = memory.at(hi, lo, step)
+      if (at >= 0) copy(bytes, ints, from, memory.bytes, memory.ints, at, step)
+      else if (!memory.write(hi, lo, step, bytes, ints, from)) return false
       from += step
     }
     return true

@@ -25,23 +25,28 @@ export class GuestMemory {
   readonly #unsealed: UnsealedMemory
   #regions: GuestRegion[] = []
   // Windows in use, by place: first address, length, where it begins in the views; or a descriptor and a file offset.
-  readonly #hi = new Int32Array(maxWindows)
-  readonly #lo = new Int32Array(maxWindows)
-  readonly #length = new Int32Array(maxWindows)
-  readonly #begin = new Int32Array(maxWindows)
-  readonly #fd = new Int32Array(maxWindows)
+  readonly #his = new Int32Array(maxWindows)
+  readonly #los = new Int32Array(maxWindows)
+  readonly #lengths = new Int32Array(maxWindows)
+  readonly #begins = new Int32Array(maxWindows)
+  readonly #fds = new Int32Array(maxWindows)
   readonly #fileAt = new Float64Array(maxWindows)
-  readonly #windows: (MappedMemory | undefined)[] = []
-  #bytes: Uint8Array[] = []
-  #ints: Int32Array[] = []
+  #windows: (MappedMemory | undefined)[] = []
   #count = 0
   readonly #scratch = NativeMemory.allocate(scratchBytes)
-  /** What the last `#locate` found: the window, the offset in it, and the bytes from there to its end. */
+  /** The window in hand: the one that was needed last. Nothing lies in one of length 0. */
+  #hi = 0
+  #lo = 0
+  #length = 0
+  /** The same where it is mapped, else 0. */
+  #mapped = 0
+  #begin = 0
+  /** Its descriptor, where it must not be mapped; and its number. */
+  #fd = -1
   #window = 0
-  #at = 0
-  #room = 0
-  /** Where in the last `view` its words begin. */
-  at = 0
+  /** Its views, which `at` gives offsets into. Never empty-handed where `at` was not below 0. */
+  bytes: Uint8Array = noBytes
+  ints: Int32Array = noInts
 
   constructor(unsealed: UnsealedMemory) {
     this.#unsealed = unsealed
@@ -113,11 +118,22 @@ export class GuestMemory {
       const index = Math.floor(within / region.stride)
       const at = within - index * region.stride
       const window = this.#use(region, index)
-      if (window < 0 || at + size > (this.#length[window] as number)) return undefined
+      if (window < 0 || at + size > (this.#lengths[window] as number)) return undefined
       const { buffer } = this.#windows[window] as MappedMemory
-      return RingPart.mapped(buffer, (this.#begin[window] as number) + at, size)
+      return RingPart.mapped(buffer, (this.#begins[window] as number) + at, size)
     }
     return undefined
+  }
+
+  /**
+   * The byte of `bytes` and `ints` where `length` bytes at `hi:lo` begin; below 0 where they are not mapped in one piece
+   * (`read` and `write` reach those too). It holds until the next call. Whoever reads guest memory reads a word once.
+   */
+  at(hi: number, lo: number, length: number): number {
+    const offset = (lo - this.#lo) | 0
+    const above = (hi - this.#hi - (below(lo, this.#lo) ? 1 : 0)) | 0
+    if (above === 0 && offset >= 0 && offset <= this.#mapped - length) return this.#begin + offset
+    return this.#reach(hi, lo, length)
   }
 
   /** Whether `length` bytes at `hi:lo` are there. */
@@ -125,7 +141,7 @@ export class GuestMemory {
     if (length < 0) return false
     while (length > 0) {
       if (!this.#locate(hi, lo)) return false
-      const step = Math.min(this.#room, length)
+      const step = Math.min(this.#room(lo), length)
       length -= step
       hi = carried(hi, lo, step)
       lo = (lo + step) | 0
@@ -133,30 +149,17 @@ export class GuestMemory {
     return true
   }
 
-  /**
-   * Words that begin at `hi:lo`, in place: the view that holds all `length` bytes, whose word `at` is the first;
-   * undefined where they are not mapped in one piece. Whoever reads them reads each word once.
-   */
-  view(hi: number, lo: number, length: number): Int32Array | undefined {
-    if (!this.#locate(hi, lo) || this.#room < length) return undefined
-    if ((this.#fd[this.#window] as number) >= 0 || (this.#at & 3) !== 0) return undefined
-    this.at = this.#at >>> 2
-    return this.#ints[this.#window]
-  }
-
   /** Copies `length` bytes at `hi:lo` to byte `to` of one memory seen as `bytes` and `ints`; false when not there. */
   read(hi: number, lo: number, length: number, bytes: Uint8Array, ints: Int32Array, to: number): boolean {
     while (length > 0) {
       if (!this.#locate(hi, lo)) return false
-      let step = Math.min(this.#room, length)
-      const window = this.#window
-      const at = this.#at
-      if ((this.#fd[window] as number) >= 0) {
+      let step = Math.min(this.#room(lo), length)
+      const at = (lo - this.#lo) | 0
+      if (this.#fd >= 0) {
         if (step > scratchBytes) step = scratchBytes
-        if (!this.#pull(window, at, step)) return false
+        if (!this.#pull(at, step)) return false
         copy(this.#scratch.bytes, this.#scratch.ints, 0, bytes, ints, to, step)
-      } else
-        copy(this.#bytes[window] as Uint8Array, this.#ints[window] as Int32Array, at, bytes, ints, to, step)
+      } else copy(this.bytes, this.ints, this.#begin + at, bytes, ints, to, step)
       length -= step
       to += step
       hi = carried(hi, lo, step)
@@ -169,15 +172,13 @@ export class GuestMemory {
   write(hi: number, lo: number, length: number, bytes: Uint8Array, ints: Int32Array, from: number): boolean {
     while (length > 0) {
       if (!this.#locate(hi, lo)) return false
-      let step = Math.min(this.#room, length)
-      const window = this.#window
-      const at = this.#at
-      if ((this.#fd[window] as number) >= 0) {
+      let step = Math.min(this.#room(lo), length)
+      const at = (lo - this.#lo) | 0
+      if (this.#fd >= 0) {
         if (step > scratchBytes) step = scratchBytes
         copy(bytes, ints, from, this.#scratch.bytes, this.#scratch.ints, 0, step)
-        if (!this.#push(window, at, step)) return false
-      } else
-        copy(bytes, ints, from, this.#bytes[window] as Uint8Array, this.#ints[window] as Int32Array, at, step)
+        if (!this.#push(at, step)) return false
+      } else copy(bytes, ints, from, this.bytes, this.ints, this.#begin + at, step)
       length -= step
       from += step
       hi = carried(hi, lo, step)
@@ -186,27 +187,45 @@ export class GuestMemory {
     return true
   }
 
-  /** Finds the window that holds `hi:lo`, the last one first. */
+  /** Bytes of the window in hand from `lo` on, which lies in it. */
+  #room(lo: number): number {
+    return this.#length - ((lo - this.#lo) | 0)
+  }
+
+  /** `at` where the window in hand is not the one. */
+  #reach(hi: number, lo: number, length: number): number {
+    if (!this.#locate(hi, lo) || this.#fd >= 0 || this.#room(lo) < length) return -1
+    return this.#begin + ((lo - this.#lo) | 0)
+  }
+
+  /** Takes the window that holds `hi:lo` in hand. */
   #locate(hi: number, lo: number): boolean {
     if (this.#window < this.#count && this.#within(this.#window, hi, lo)) return true
     for (let i = 0; i < this.#count; i++) if (this.#within(i, hi, lo)) return true
-    return this.#begins(hi, lo)
+    return this.#opened(hi, lo)
   }
 
   #within(window: number, hi: number, lo: number): boolean {
-    const base = this.#lo[window] as number
-    const above = (hi - (this.#hi[window] as number) - (below(lo, base) ? 1 : 0)) | 0
+    const base = this.#los[window] as number
+    const above = (hi - (this.#his[window] as number) - (below(lo, base) ? 1 : 0)) | 0
     const offset = (lo - base) | 0
-    const length = this.#length[window] as number
+    const length = this.#lengths[window] as number
     if (above !== 0 || offset < 0 || offset >= length) return false
+    const mapped = this.#windows[window]
     this.#window = window
-    this.#at = (this.#begin[window] as number) + offset
-    this.#room = length - offset
+    this.#hi = this.#his[window] as number
+    this.#lo = base
+    this.#fd = this.#fds[window] as number
+    this.#begin = this.#begins[window] as number
+    this.#length = length
+    this.#mapped = mapped === undefined ? 0 : length
+    this.bytes = mapped?.bytes ?? noBytes
+    this.ints = mapped?.ints ?? noInts
     return true
   }
 
   /** Takes a window into use for an address that has none yet. */
-  #begins(hi: number, lo: number): boolean {
+  #opened(hi: number, lo: number): boolean {
     const gpa = (hi >>> 0) * 2 ** 32 + (lo >>> 0)
     for (const region of this.#regions) {
       const within = gpa - region.place.gpa
@@ -222,7 +241,7 @@ export class GuestMemory {
     const gpa = place.gpa + index * stride
     const hi = Math.floor(gpa / 2 ** 32) | 0
     const lo = gpa | 0 // modulo 2^32
-    for (let i = 0; i < this.#count; i++) if (this.#hi[i] === hi && this.#lo[i] === lo) return i
+    for (let i = 0; i < this.#count; i++) if (this.#his[i] === hi && this.#los[i] === lo) return i
     if (this.#count === maxWindows) return -1
     const fileAt = place.offset + index * stride
     const length = Math.min(reach, place.size - index * stride)
@@ -237,15 +256,13 @@ export class GuestMemory {
       }
     }
     const at = this.#count++
-    this.#hi[at] = hi
-    this.#lo[at] = lo
-    this.#length[at] = length
-    this.#begin[at] = begin
-    this.#fd[at] = sealed ? -1 : fd
+    this.#his[at] = hi
+    this.#los[at] = lo
+    this.#lengths[at] = length
+    this.#begins[at] = begin
+    this.#fds[at] = sealed ? -1 : fd
     this.#fileAt[at] = fileAt
     this.#windows[at] = window
-    this.#bytes[at] = window?.bytes ?? noBytes
-    this.#ints[at] = window?.ints ?? noInts
     return at
   }
 
@@ -254,20 +271,23 @@ export class GuestMemory {
       const window = this.#windows[i]
       if (window !== undefined) returnWindow(window)
     }
-    this.#windows.length = 0
-    this.#bytes = []
-    this.#ints = []
+    this.#windows = []
     this.#count = 0
     this.#window = 0
+    this.#length = 0
+    this.#mapped = 0
+    this.#fd = -1
+    this.bytes = noBytes
+    this.ints = noInts
   }
 
-  #pull(window: number, at: number, length: number): boolean {
-    const fileAt = (this.#fileAt[window] as number) + at
-    return pread(this.#fd[window] as number, this.#scratch.address, length, fileAt) === length
+  #pull(at: number, length: number): boolean {
+    const fileAt = (this.#fileAt[this.#window] as number) + at
+    return pread(this.#fd, this.#scratch.address, length, fileAt) === length
   }
 
-  #push(window: number, at: number, length: number): boolean {
-    const fileAt = (this.#fileAt[window] as number) + at
-    return pwrite(this.#fd[window] as number, this.#scratch.address, length, fileAt) === length
+  #push(at: number, length: number): boolean {
+    const fileAt = (this.#fileAt[this.#window] as number) + at
+    return pwrite(this.#fd, this.#scratch.address, length, fileAt) === length
   }
 }

@@ -4,6 +4,7 @@ import { maxRingSize } from './ring-layout.ts'
 
 const headerBytes = 16
 const entryBytes = 16
+const entryShift = 4
 // Header: u64 features, u16 version, u16 desc_num, u16 last_batch_head, u16 used_idx.
 const VERSION = 4
 const DESC_NUM = 5
@@ -89,13 +90,13 @@ export class InflightLog {
   begin(head: number): void {
     this.#counter = (this.#counter + 1) & 0x3fff_ffff
     this.#count(head, this.#counter)
-    this.#bytes[headerBytes + head * entryBytes] = 1
+    this.#bytes[headerBytes + (head << entryShift)] = 1
   }
 
   /** A chain is in the used ring, and the driver is about to be shown. */
   done(head: number): void {
     const halves = this.#halves
-    halves[(headerBytes + head * entryBytes) / 2 + NEXT_HALF] = halves[LAST_BATCH_HEAD] as number
+    halves[((headerBytes + (head << entryShift)) >>> 1) + NEXT_HALF] = halves[LAST_BATCH_HEAD] as number
     halves[LAST_BATCH_HEAD] = head
     if (this.#batched < this.size) this.#batch[this.#batched++] = head
   }
@@ -103,13 +104,13 @@ export class InflightLog {
   /** The driver was shown the used index `used`. */
   shown(used: number): void {
     for (let i = 0; i < this.#batched; i++)
-      this.#bytes[headerBytes + (this.#batch[i] as number) * entryBytes] = 0
+      this.#bytes[headerBytes + ((this.#batch[i] as number) << entryShift)] = 0
     this.#batched = 0
     this.#halves[USED_IDX] = used
   }
 
   #count(head: number, counter: number): void {
-    const word = headerBytes / 4 + head * (entryBytes / 4) + COUNTER_WORD
+    const word = ((headerBytes + (head << entryShift)) >>> 2) + COUNTER_WORD
     this.#words[word] = counter
     this.#words[word + 1] = 0
   }

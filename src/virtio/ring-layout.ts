@@ -10,6 +10,7 @@ export const NO_NOTIFY = 1
 
 /** A descriptor: u64 address, u32 length, u16 flags, u16 next. */
 export const descriptorBytes = 16
+export const descriptorShift = 4
 export const descriptorWords = 4
 
 /** Entries a ring may have: a power of two. */

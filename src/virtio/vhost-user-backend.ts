@@ -68,6 +68,8 @@ export class VhostUserBackend {
   readonly rings: readonly Vring[]
   /** What the driver agreed to; undefined until the front end has said it on this connection. */
   features: number | undefined = undefined
+  /** The same as bits alone: none before. */
+  #agreed = 0
   readonly #stream = new MessageStream()
   readonly #reactor: Reactor
   readonly #device: VhostDevice
@@ -89,7 +91,7 @@ export class VhostUserBackend {
 
   /** Whether the driver agreed to a feature bit of the low word. */
   has(feature: number): boolean {
-    return this.features !== undefined && (this.features & feature) !== 0
+    return (this.#agreed & feature) !== 0
   }
 
   /** Whether the front end must wait for something before its next message is read. */
@@ -142,6 +144,7 @@ export class VhostUserBackend {
     this.#fd = -1
     this.#stopping = -1
     this.features = undefined
+    this.#agreed = 0
     this.#stream.clear()
     this.#reset()
     this.#dropLogs()
@@ -241,6 +244,7 @@ export class VhostUserBackend {
       throw new Refused('features that were not offered')
     if ((high & F_VERSION_1_HIGH) === 0) throw new Refused('a driver without VERSION_1')
     this.features = low | 0
+    this.#agreed = low | 0
     for (const ring of this.rings) {
       if ((low & F_PROTOCOL_FEATURES) === 0) ring.enabled = true
       if (ring.queue !== undefined) this.#reopen(ring)

@@ -12,14 +12,23 @@ import type { LinkCounters } from '../link-parts.ts'
 export const inFlightMax = 32
 const slotBits = 5
 const slotMask = inFlightMax - 1
-const generationMask = 0x3ff_ffff
+/**
+ * A transfer's cookie is a run of the ring and a slot. No run has these numbers: of one that was answered for, and whose
+ * transfer is still out; of one that is idle. Runs go round below them.
+ */
+const answeredFor = 0x3ff_fffe
+const idle = 0x3ff_ffff
 /** Chains looked at per round, and what walking them may cost, so that no guest holds up the others. */
 const chainsPerRound = 64
 const costPerRound = 8192
 const statusBytes = 8
-const noTransfer: Transfer | undefined = undefined
+// What is kept of a slot, in words: its buffer's head, what of that may be written, its header, and the segments to write.
+const HEAD = 0
+const WRITABLE = 1
+const HEADER = 2
+const SEGMENTS = 3
 
-/** One guest's commands. */
+/** One guest's commands. Each has a slot, with a transfer of its own, until that transfer comes back. */
 export class CommandQueue {
   readonly #ring: Vring
   readonly #reactor: Reactor
@@ -27,23 +36,20 @@ export class CommandQueue {
   readonly #link: GuestLink
   readonly #counters: LinkCounters
   readonly #maxMessageBytes: number
-  readonly #pool: TransferPool
-  // What is in flight, by slot: its buffer, what of that may be written, its header, and its transfer.
-  readonly #heads = new Int32Array(inFlightMax)
-  readonly #writable = new Int32Array(inFlightMax)
-  readonly #headers = new Int32Array(inFlightMax)
-  readonly #transfers = new Array<Transfer | undefined>(inFlightMax).fill(noTransfer)
-  readonly #segments: Int32Array
-  readonly #segmentStride: number
-  readonly #free = new Int32Array(inFlightMax)
-  #freeCount = 0
+  readonly #transfers: readonly Transfer[]
+  readonly #slots: Int32Array
+  readonly #stride: number
+  readonly #free = Int32Array.from({ length: inFlightMax }, (_, slot) => slot)
+  #freeCount = inFlightMax
+  /** Commands that are not answered yet. */
+  #inFlight = 0
   /** Which run of the ring this is: an answer for an earlier one is late. */
   #generation = 0
   /** Chains wait for a transfer to come back. */
   #starved = false
   /** Answers given now are signalled together. */
   #batching = false
-  #handling: Transfer | undefined = undefined
+  #handling = -1
   readonly #status = new Int32Array(statusBytes / 4)
   readonly #statusAsBytes = new Uint8Array(this.#status.buffer)
 
@@ -61,16 +67,17 @@ export class CommandQueue {
     this.#reactor = reactor
     this.#counters = counters
     this.#maxMessageBytes = link.maxMessageBytes
-    this.#pool = new TransferPool(inFlightMax, link.maxMessageBytes, guest)
+    const pool = new TransferPool(inFlightMax, link.maxMessageBytes, guest)
+    this.#transfers = Array.from({ length: inFlightMax }, () => pool.take() as Transfer)
+    for (const [slot, transfer] of this.#transfers.entries()) transfer.cookie = (idle << slotBits) | slot
     // Segments of at least a byte each hold an answer of the largest size.
-    this.#segmentStride = link.maxMessageBytes * segmentWords
-    this.#segments = new Int32Array(inFlightMax * this.#segmentStride)
-    this.forget()
+    this.#stride = SEGMENTS + link.maxMessageBytes * segmentWords
+    this.#slots = new Int32Array(inFlightMax * this.#stride)
   }
 
   /** Commands that are not answered yet. */
   get inFlight(): number {
-    return inFlightMax - this.#freeCount
+    return this.#inFlight
   }
 
   /** Takes what is available, a bounded share of it. */
@@ -92,7 +99,7 @@ export class CommandQueue {
         ring.fail()
         break
       }
-      if (this.#freeCount === 0 || this.#pool.free === 0) {
+      if (this.#freeCount === 0) {
         this.#starved = true
         break
       }
@@ -107,30 +114,25 @@ export class CommandQueue {
 
   /** Writes an answer into its buffer, if that is still there, and takes the transfer back. */
   complete(transfer: Transfer): void {
-    const slot = transfer.cookie & slotMask
+    const { cookie } = transfer
+    const slot = cookie & slotMask
     const queue = this.#ring.queue
-    if (this.#transfers[slot] !== transfer || transfer.cookie >>> slotBits !== this.#generation || !queue) {
+    this.#giveBack(slot, transfer)
+    if (cookie >>> slotBits !== this.#generation || queue === undefined) {
       this.#counters.late++
-      this.#pool.give(transfer)
-      this.#resume()
-      return
+      return this.#resume()
     }
-    if (transfer.length > (this.#writable[slot] as number)) {
+    const base = slot * this.#stride
+    const slots = this.#slots
+    if (transfer.length > (slots[base + WRITABLE] as number)) {
       this.#counters.oversized++
       transfer.answer(COMMS_ERROR)
     }
     const { length } = transfer
-    const whole = queue.fill(
-      this.#segments,
-      slot * this.#segmentStride,
-      transfer.bytes,
-      transfer.ints,
-      length,
-    )
-    queue.push(this.#heads[slot] as number, whole ? length : 0)
+    const whole = queue.fill(slots, base + SEGMENTS, transfer.bytes, transfer.ints, length)
+    queue.push(slots[base + HEAD] as number, whole ? length : 0)
+    this.#inFlight--
     this.#counters.responses++
-    this.#release(slot)
-    this.#pool.give(transfer)
     if (this.#batching) return
     if (queue.publish()) this.#ring.signal()
     this.#resume()
@@ -138,15 +140,11 @@ export class CommandQueue {
 
   /** Answers GENERIC_ERROR to the command under which the handler broke. False when there was none. */
   faulted(): boolean {
-    const transfer = this.#handling
-    this.#handling = undefined
+    const slot = this.#handling
+    this.#handling = -1
     this.#batching = false
-    if (transfer === undefined) return false
-    const slot = transfer.cookie & slotMask
-    if (this.#transfers[slot] === transfer) {
-      transfer.cookie = -1 // the handler may still complete it; until then nobody else may have it
-      this.#refuse(slot, GENERIC_ERROR)
-    }
+    if (slot < 0) return false
+    if (this.#waits(slot)) this.#refuse(slot, GENERIC_ERROR)
     if (this.#ring.queue?.publish()) this.#ring.signal()
     this.#reactor.again(this.#ring.kickFd)
     return true
@@ -154,77 +152,79 @@ export class CommandQueue {
 
   /** Answers BUSY to everything in flight: the ring is to stop, and answers that come later are nobody's. */
   abandon(): void {
-    for (let slot = 0; slot < inFlightMax; slot++)
-      if (this.#transfers[slot] !== undefined) this.#refuse(slot, BUSY)
+    for (let slot = 0; slot < inFlightMax; slot++) if (this.#waits(slot)) this.#refuse(slot, BUSY)
     if (this.#ring.queue?.publish()) this.#ring.signal()
     this.forget()
   }
 
   /** Forgets everything in flight: the ring is gone. */
   forget(): void {
-    this.#generation = (this.#generation + 1) & generationMask
-    this.#transfers.fill(noTransfer)
-    this.#freeCount = inFlightMax
-    for (let slot = 0; slot < inFlightMax; slot++) this.#free[slot] = slot
+    this.#generation = (this.#generation + 1) % answeredFor
+    this.#inFlight = 0
     this.#starved = false
   }
 
   #take(head: number): void {
     const queue = this.#ring.queue
-    const transfer = this.#pool.take()
-    if (queue === undefined || transfer === undefined) return
+    if (queue === undefined) return
     queue.advance(head)
     const slot = this.#free[this.#freeCount - 1] as number
-    const base = slot * this.#segmentStride
-    const length = queue.walk(
-      head,
-      transfer.bytes,
-      transfer.ints,
-      this.#maxMessageBytes,
-      this.#segments,
-      base,
-    )
+    const transfer = this.#transfers[slot] as Transfer
+    const base = slot * this.#stride
+    const slots = this.#slots
+    const { bytes, ints } = transfer
+    const length = queue.walk(head, bytes, ints, this.#maxMessageBytes, slots, base + SEGMENTS)
     if (length < headerBytes || queue.writable < statusBytes) {
       // Nothing that could be answered: the buffer goes back as it came.
       this.#counters.badLengths++
       queue.push(head, 0)
-      this.#pool.give(transfer)
       return
     }
     this.#freeCount--
-    this.#heads[slot] = head
-    this.#writable[slot] = queue.writable
-    this.#headers[slot] = transfer.ints[0] as number
-    this.#transfers[slot] = transfer
+    this.#inFlight++
+    const header = ints[0] as number
+    slots[base + HEAD] = head
+    slots[base + WRITABLE] = queue.writable
+    slots[base + HEADER] = header
     transfer.length = length
-    transfer.header = transfer.ints[0] as number
+    transfer.header = header
     transfer.cookie = (this.#generation << slotBits) | slot
     transfer.arrivedAt = this.#reactor.now
     if (length > this.#maxMessageBytes) {
       this.#counters.badLengths++
       this.#refuse(slot, PROTOCOL_ERROR)
-      this.#pool.give(transfer)
+      this.#giveBack(slot, transfer)
       return
     }
     this.#counters.commands++
-    this.#handling = transfer
+    this.#handling = slot
     this.#handler.handle(transfer, this.#link)
-    this.#handling = undefined
+    this.#handling = -1
   }
 
-  /** Answers a status to what is in a slot, and empties the slot; its transfer stays with whoever has it. */
+  /** Whether somebody waits for the answer to what is in a slot. */
+  #waits(slot: number): boolean {
+    return (this.#transfers[slot] as Transfer).cookie >>> slotBits === this.#generation
+  }
+
+  /** Answers a status to what is in a slot. Its transfer stays with whoever has it; when it comes back, it is late. */
   #refuse(slot: number, status: number): void {
-    this.#status[0] = this.#headers[slot] as number
+    const base = slot * this.#stride
+    const slots = this.#slots
+    this.#status[0] = slots[base + HEADER] as number
     this.#status[1] = status
     const queue = this.#ring.queue
-    const base = slot * this.#segmentStride
-    const whole = queue?.fill(this.#segments, base, this.#statusAsBytes, this.#status, statusBytes)
-    queue?.push(this.#heads[slot] as number, whole === true ? statusBytes : 0)
-    this.#release(slot)
+    const whole = queue?.fill(slots, base + SEGMENTS, this.#statusAsBytes, this.#status, statusBytes)
+    queue?.push(slots[base + HEAD] as number, whole === true ? statusBytes : 0)
+    this.#inFlight--
+    ;(this.#transfers[slot] as Transfer).cookie = (answeredFor << slotBits) | slot
   }
 
-  #release(slot: number): void {
-    this.#transfers[slot] = undefined
+  /** A transfer comes back, and its slot is free. Twice is once. */
+  #giveBack(slot: number, transfer: Transfer): void {
+    const idly = (idle << slotBits) | slot
+    if (transfer.cookie === idly) return
+    transfer.cookie = idly
     this.#free[this.#freeCount++] = slot
   }
 

@@ -7,7 +7,8 @@ import { join } from 'node:path'
 /** $SCMI_MEDIATOR_CACHE, else scmi-mediator in $XDG_CACHE_HOME or ~/.cache. */
 export function cacheDirectory(): string {
   const { SCMI_MEDIATOR_CACHE: own, XDG_CACHE_HOME: home } = process.env
-  const directory = own ?? join(home ?? join(homedir(), '.cache'), 'scmi-mediator')
+  // A variable that is empty counts as not set.
+  const directory = own || join(home || join(homedir(), '.cache'), 'scmi-mediator')
   mkdirSync(directory, { recursive: true })
   return directory
 }
