@@ -170,6 +170,20 @@ const interval = Type.Object(
   closed,
 )
 
+/** What is measured along one axis, or by a sensor of one value. */
+const measured = {
+  type: Type.Integer({
+    minimum: 0,
+    maximum: 0xff,
+    description: 'Unit, after DMTF PLDM: 2 is °C, 5 V.',
+  }),
+  exponent: Type.Integer({ ...exponent, default: 0 }),
+  value: Type.Integer({ default: 0, description: 'The reading at boot, in units of 10^exponent.' }),
+  min: Type.Integer({ default: 0 }),
+  max: Type.Integer({ default: 0 }),
+  resolution: Type.Integer({ minimum: 0, maximum: 0x7ff_ffff, default: 1 }),
+}
+
 const sensor = Type.Object(
   {
     maxAsync,
@@ -178,16 +192,12 @@ const sensor = Type.Object(
         {
           id: id(),
           name,
-          type: Type.Integer({
-            minimum: 0,
-            maximum: 0xff,
-            description: 'Unit, after DMTF PLDM: 2 is °C, 5 V.',
+          ...measured,
+          axes: Type.Array(Type.Object({ name, ...measured }, closed), {
+            maxItems: 3, // as many readings as a notification of 64 bytes has
+            default: [],
+            description: 'Axes of a sensor that reads one value along each; its own value is none of them.',
           }),
-          exponent: Type.Integer({ ...exponent, default: 0 }),
-          value: Type.Integer({ default: 0, description: 'The reading at boot, in units of 10^exponent.' }),
-          min: Type.Integer({ default: 0 }),
-          max: Type.Integer({ default: 0 }),
-          resolution: Type.Integer({ minimum: 0, maximum: 0x7ff_ffff, default: 1 }),
           power: word(),
           tripPoints: Type.Integer({ minimum: 0, maximum: 0xff, default: 0 }),
           continuousUpdate: flag('SENSOR_UPDATE can be subscribed to.'),

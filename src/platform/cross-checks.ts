@@ -247,18 +247,30 @@ function* voltages(config: PlatformConfig): Faults {
   }
 }
 
+function* readings(
+  one: { readonly value: number; readonly min: number; readonly max: number },
+  property: string,
+): Faults {
+  for (const key of ['value', 'min', 'max'] as const)
+    if (!Number.isSafeInteger(one[key]))
+      yield {
+        property: `${property}.${key}`,
+        expected: `must be an integer within ±2^53; found ${one[key]}`,
+      }
+  if (one.max < one.min) yield { property: `${property}.max`, expected: `must not be below min, ${one.min}` }
+}
+
 function* sensors(config: PlatformConfig): Faults {
   const length = (i: { seconds: number; exponent?: number }) => i.seconds * 10 ** (i.exponent ?? 0)
   for (const [at, sensor] of (config.sensor?.sensors ?? []).entries()) {
     const property = `sensor.sensors[${at}]`
-    for (const key of ['value', 'min', 'max'] as const)
-      if (!Number.isSafeInteger(sensor[key]))
-        yield {
-          property: `${property}.${key}`,
-          expected: `must be an integer within ±2^53; found ${sensor[key]}`,
-        }
-    if (sensor.max < sensor.min)
-      yield { property: `${property}.max`, expected: `must not be below min, ${sensor.min}` }
+    yield* readings(sensor, property)
+    for (const [i, axis] of sensor.axes.entries()) yield* readings(axis, `${property}.axes[${i}]`)
+    if (sensor.axes.length > 0 && sensor.tripPoints > 0)
+      yield {
+        property: `${property}.tripPoints`,
+        expected: 'must be 0: they are of a single value, not of axes',
+      }
     if (Array.isArray(sensor.intervals)) yield* values(sensor.intervals.map(length), `${property}.intervals`)
   }
 }

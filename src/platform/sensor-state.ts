@@ -28,6 +28,10 @@ export class SensorState {
   readonly tripPoints: Uint8Array
   /** Told of each reading that `setReading` makes. */
   watch: ReadingWatch | undefined = undefined
+  /** How many values a sensor reads: one, or one for each axis. */
+  readonly values: Uint8Array
+  /** Values of all sensors: where each sensor's begin, and what they are. */
+  readonly #firstValue: Uint32Array
   readonly #value: Float64Array
   readonly #enabledAtBoot: Uint8Array
   readonly #enabled: Uint8Array
@@ -50,7 +54,12 @@ export class SensorState {
       return Uint32Array.from(list, i => packInterval(i.seconds, i.exponent ?? 0))
     })
     this.tripPoints = Uint8Array.from(sensors, s => s.tripPoints)
-    this.#value = Float64Array.from(sensors, s => s.value)
+    const values = sensors.map(s => (s.axes.length > 0 ? s.axes : [s]))
+    this.values = Uint8Array.from(values, list => list.length)
+    this.#firstValue = new Uint32Array(sensors.length)
+    for (let i = 1; i < sensors.length; i++)
+      this.#firstValue[i] = (this.#firstValue[i - 1] as number) + (this.values[i - 1] as number)
+    this.#value = Float64Array.from(values.flat(), each => each.value)
     this.#enabledAtBoot = Uint8Array.from(sensors, s => (s.enabled ? 1 : 0))
     this.#enabled = Uint8Array.from(this.#enabledAtBoot)
     this.#interval = Uint32Array.from(this.intervals, list => list[0] ?? 0)
@@ -66,21 +75,36 @@ export class SensorState {
     this.#tripBy = new Int16Array(trips).fill(nobody)
   }
 
-  /** The reading, in the sensor's unit. */
+  /** The reading, in the sensor's unit; of several axes the first one's. */
   reading(sensor: number): number {
-    return this.#value[sensor] as number
+    return this.#value[this.#firstValue[sensor] as number] as number
   }
 
-  /** Gives a sensor a new reading: an integer within ±2^53. */
-  setReading(sensor: number, value: number): void {
-    const before = this.#value[sensor] as number
-    this.#value[sensor] = value
+  /** Gives a sensor, or one of its axes, a new reading: an integer within ±2^53. */
+  setReading(sensor: number, value: number, axis = 0): void {
+    const at = (this.#firstValue[sensor] as number) + axis
+    const before = this.#value[at] as number
+    this.#value[at] = value
     this.watch?.(sensor, before, value)
   }
 
-  /** Writes the reading as two words, low first. */
+  /** Writes the reading as two words, low first; of several axes the first one's. */
   writeReading(sensor: number, words: Uint32Array, at: number): void {
-    const value = this.#value[sensor] as number
+    this.#write(this.#firstValue[sensor] as number, words, at)
+  }
+
+  /** Writes all readings of a sensor, four words each: the value, and no time stamp. */
+  writeReadings(sensor: number, words: Uint32Array, at: number): void {
+    const count = this.values[sensor] as number
+    for (let axis = 0; axis < count; axis++) {
+      this.#write((this.#firstValue[sensor] as number) + axis, words, at + 4 * axis)
+      words[at + 4 * axis + 2] = 0
+      words[at + 4 * axis + 3] = 0
+    }
+  }
+
+  #write(which: number, words: Uint32Array, at: number): void {
+    const value = this.#value[which] as number
     words[at] = value // modulo 2^32, two's complement
     words[at + 1] = Math.floor(value / two32)
   }

@@ -1,4 +1,4 @@
-// Sensor management protocol, 0x15, of the virtual SCP: scalar sensors, messages to and from SensorState.
+// Sensor management protocol, 0x15, of the virtual SCP: messages to and from SensorState.
 import { v2, v3 } from '../scmi/common.ts'
 import { formAt, type Layout } from '../scmi/schema.ts'
 import { sensor as protocol } from '../scmi/sensor.ts'
@@ -11,6 +11,7 @@ import { Subscriptions } from './events.ts'
 import { flags, type Implementation, type Shared, subscribe } from './implementation.ts'
 import { Names } from './names.ts'
 import { SENSOR } from './numbering.ts'
+import { SensorAxes } from './sensor-axes.ts'
 import type { SensorState } from './sensor-state.ts'
 import { arg, argBits, outBits, shiftOf, two32 } from './words.ts'
 
@@ -20,6 +21,8 @@ const entryAt = (version: number): Layout =>
   formAt(m.SENSOR_DESCRIPTION_GET, version).response.tail?.entry as Layout
 const shortBytes = entryAt(0x1_0000).size
 const longBytes = entryAt(v2).size
+/** A descriptor of a sensor with axes ends behind its power: resolution and ranges are the axes'. */
+const axesBytes = entryAt(v2).at['resolution'] as number
 const fieldAt = (name: string): number => entryAt(v2).word[name] as number
 const bitsOf = (field: string, name: string): number =>
   (entryAt(v2).fields[field] as unknown as { mask: Record<string, number> }).mask[name] as number
@@ -34,6 +37,8 @@ const ASYNC_READ = bitsOf('attributes_low', 'async')
 const EXTENDED = bitsOf('attributes_low', 'extended')
 const EXT_NAME = bitsOf('attributes_low', 'ext_name')
 const CONTINUOUS = bitsOf('attributes_low', 'continuous_update')
+const AXIS_SUPPORT = bitsOf('attributes_high', 'axis_support')
+const AXES = shiftOf(bitsOf('attributes_high', 'axes'))
 const UNIT_EXPONENT = shiftOf(bitsOf('attributes_high', 'unit_exponent'))
 const SENSORS_LEFT = shiftOf(outBits(m.SENSOR_DESCRIPTION_GET, 'num_sensor_flags', 'remaining'))
 const MAX_ASYNC = shiftOf(outBits(m.PROTOCOL_ATTRIBUTES, 'attributes', 'max_async'))
@@ -68,6 +73,7 @@ export function sensorProtocol(
   shared: Shared,
 ): Implementation<typeof protocol> {
   const names = new Names(sensors.map(s => s.name))
+  const axes = new SensorAxes(sensors)
   const trips = flags(sensors, s => s.tripPoints > 0)
   const continuous = flags(sensors, s => s.continuousUpdate)
   const high = Uint32Array.from(sensors, s => s.type | ((s.exponent & 31) << UNIT_EXPONENT))
@@ -80,6 +86,9 @@ export function sensorProtocol(
   )
   const delays = new Delays(sensors, maxAsync)
   const subscriptions = new Subscriptions(2, sensors.length, shared.agents)
+
+  /** Bytes of all readings of a sensor, version 2 on. */
+  const readingBytes = (sensor: number): number => (state.values[sensor] as number) * READING_BYTES
 
   state.watch = (sensor, before, now) => {
     for (let agent = 0; agent < shared.agents; agent++) {
@@ -99,13 +108,18 @@ export function sensorProtocol(
         subscriptions.has(UPDATE.id, sensor, agent) &&
         shared.versions.inForce(agent, SENSOR) >= v2
       ) {
-        const words = shared.events.notify(agent, protocol.id, UPDATE.id, UPDATE.payload.size + READING_BYTES)
+        const bytes = UPDATE.payload.size + readingBytes(sensor)
+        const words = shared.events.notify(agent, protocol.id, UPDATE.id, bytes)
         words[1] = PLATFORM
         words[2] = sensor
-        state.writeReading(sensor, words, 3)
+        state.writeReadings(sensor, words, 3)
       }
     }
   }
+
+  /** Bytes of a sensor's descriptor. */
+  const descriptorBytes = (id: number, version: number): number =>
+    version < v2 ? shortBytes : axes.counts[id] === 0 ? longBytes : axesBytes
 
   /** Writes the descriptor of a sensor at a word of the frame. */
   const describe = (call: Call, id: number, at: number): void => {
@@ -120,11 +134,15 @@ export function sensorProtocol(
       if (call.p2a && continuous[id] !== 0) low |= CONTINUOUS
       if (call.version >= v3 && names.extended(id) !== 0) low |= EXT_NAME
       words[at + POWER] = power[id] as number
-      words[at + RESOLUTION] = resolution[id] as number
-      words[at + MIN] = ranges[4 * id] as number
-      words[at + MIN + 1] = ranges[4 * id + 1] as number
-      words[at + MAX] = ranges[4 * id + 2] as number
-      words[at + MAX + 1] = ranges[4 * id + 3] as number
+      const count = axes.counts[id] as number
+      if (count > 0) words[at + HIGH] = (high[id] as number) | AXIS_SUPPORT | (count << AXES)
+      else {
+        words[at + RESOLUTION] = resolution[id] as number
+        words[at + MIN] = ranges[4 * id] as number
+        words[at + MIN + 1] = ranges[4 * id + 1] as number
+        words[at + MAX] = ranges[4 * id + 2] as number
+        words[at + MAX + 1] = ranges[4 * id + 3] as number
+      }
     }
     words[at + LOW] = low
   }
@@ -133,13 +151,14 @@ export function sensorProtocol(
     protocol,
     resources: sensors.length,
     subscriptions,
-    absent: [m.SENSOR_AXIS_NAME_GET.id],
+    absent: axes.anyExtended ? [] : [m.SENSOR_AXIS_NAME_GET.id],
     release: agent => state.release(agent),
     complete(due, words) {
       if (due.version >= v2 && !state.enabled(due.resource)) return PROTOCOL_ERROR // switched off meanwhile
       words[DELAYED_BODY] = due.resource
-      state.writeReading(due.resource, words, DELAYED_BODY + 1)
-      due.length = 4 + (due.version >= v2 ? READING_BYTES : VALUE_BYTES)
+      if (due.version >= v2) state.writeReadings(due.resource, words, DELAYED_BODY + 1)
+      else state.writeReading(due.resource, words, DELAYED_BODY + 1)
+      due.length = 4 + (due.version >= v2 ? readingBytes(due.resource) : VALUE_BYTES)
       return SUCCESS
     },
     attributes(call) {
@@ -150,11 +169,14 @@ export function sensorProtocol(
       SENSOR_DESCRIPTION_GET(call) {
         const index = call.args[0] as number
         if (index >= sensors.length) return shared.deviations.indexBeyond
-        const bytes = call.version >= v2 ? longBytes : shortBytes
-        const n = call.fitting(bytes, sensors.length - index)
-        for (let i = 0; i < n; i++) describe(call, index + i, BODY + 1 + (i * bytes) / 4)
-        call.words[BODY] = n | ((sensors.length - index - n) << SENSORS_LEFT)
-        call.length += bytes * n
+        let next = index
+        while (next < sensors.length) {
+          const bytes = descriptorBytes(next, call.version)
+          if (call.fitting(bytes, 1) < 1) break
+          describe(call, next++, call.length / 4)
+          call.length += bytes
+        }
+        call.words[BODY] = (next - index) | ((sensors.length - next) << SENSORS_LEFT)
         return SUCCESS
       },
       SENSOR_TRIP_POINT_NOTIFY: subscribe(subscriptions, TRIPPED.id, trips),
@@ -181,14 +203,12 @@ export function sensorProtocol(
           return shared.delayed.accept(call, SENSOR, delays)
         }
         if (call.version >= v2) {
-          call.words[BODY + 2] = 0 // no time stamps
-          call.words[BODY + 3] = 0
-          call.length += READING_BYTES
-        }
-        state.writeReading(call.resource, call.words, BODY)
+          state.writeReadings(call.resource, call.words, BODY)
+          call.length += readingBytes(call.resource)
+        } else state.writeReading(call.resource, call.words, BODY)
         return SUCCESS
       },
-      SENSOR_AXIS_DESCRIPTION_GET: () => NOT_SUPPORTED, // every sensor is scalar
+      SENSOR_AXIS_DESCRIPTION_GET: call => axes.describe(call),
       SENSOR_LIST_UPDATE_INTERVALS(call) {
         const list = state.intervals[call.resource] as Uint32Array
         const range = state.range[call.resource] !== 0
@@ -233,7 +253,7 @@ export function sensorProtocol(
       },
       SENSOR_CONTINUOUS_UPDATE_NOTIFY: subscribe(subscriptions, UPDATE.id, continuous),
       SENSOR_NAME_GET: call => call.nameAnswer(names),
-      SENSOR_AXIS_NAME_GET: () => NOT_SUPPORTED,
+      SENSOR_AXIS_NAME_GET: call => axes.names(call),
     },
   }
 }

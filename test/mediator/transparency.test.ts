@@ -32,9 +32,23 @@ const frames = 100_000
 const [agentId, channel] = [2, 1]
 const all = 0xffff_ffff
 
+/** A sensor with axes, one of them with a longer name; it is read at once and later, and tells its updates. */
+const accelerometer = `    - id: 3
+      name: accelerometer
+      type: 89
+      power: 2200
+      continuousUpdate: true
+      async: { ms: 2 }
+      axes:
+        - { name: x, type: 89, exponent: -6, value: -981, min: -20000, max: 20000, resolution: 4 }
+        - { name: y-of-the-accelerometer, type: 89, exponent: -6, value: 17, min: -20000, max: 20000 }
+        - { name: z, type: 89, value: 9007199254740991 }
+`
 /** The example, where more can be asked for. */
 const edit = (file: string): string =>
-  file.replace('{ id: 0, name: avb, rates:', '{ id: 0, name: avb, rateRequestedNotify: true, rates:')
+  file
+    .replace('{ id: 0, name: avb, rates:', '{ id: 0, name: avb, rateRequestedNotify: true, rates:')
+    .replace(/(?<=name: board-temp, .*\n)/, accelerometer)
 /** The same with power capping and pin control, a cap that is set later, and more intervals than one message takes. */
 const editWhole = (file: string): string =>
   extended(edit(file))
@@ -434,8 +448,8 @@ function compareRandom(pair: Pair, count: number, seed: number): string[] {
 }
 
 test(`${frames} random commands, each well-formed`, () => {
-  // Frames that are refused would prove little: every message is carried out but those about axes, which no sensor has.
-  expect(compareRandom(new Pair(), frames, 0x5c31)).toEqual(['sensor 7', 'sensor 13'])
+  // Frames that are refused would prove little: every message is carried out.
+  expect(compareRandom(new Pair(), frames, 0x5c31)).toEqual([])
 })
 
 test('pins, to a guest with the platform’s ids', () => {
@@ -443,13 +457,13 @@ test('pins, to a guest with the platform’s ids', () => {
     editWhole(file)
       .replace(/^powerCapping:\n(?: .*\n)+/m, '')
       .replaceAll(/powerCapping: \[\d\], /g, '')
-  expect(compareRandom(new Pair({ change }), 40_000, 0x5c31)).toEqual(['sensor 7', 'sensor 13'])
+  expect(compareRandom(new Pair({ change }), 40_000, 0x5c31)).toEqual([])
 })
 
 test('power capping, pins and lists of several messages, to a guest with ids of its own', async () => {
   const pair = new Pair({ change: editWhole, facts: await wholeFacts() })
   expect(served(pair).map(([{ id }]) => id)).toEqual(expect.arrayContaining([0x18, 0x19]))
-  expect(compareRandom(pair, 50_000, 0x18)).toEqual(['sensor 7', 'sensor 13'])
+  expect(compareRandom(pair, 50_000, 0x18)).toEqual([])
 })
 
 /** A guest that is shown older versions is answered as by a platform that has these, in the same way. */
@@ -476,6 +490,5 @@ test.each([
     },
   ],
 ])('shown as %o', shown => {
-  const axes = ['sensor 7', 'sensor 13']
-  expect(compareRandom(new Pair({ shown }), 20_000, 0x77)).toEqual(axes)
+  expect(compareRandom(new Pair({ shown }), 20_000, 0x77)).toEqual([])
 })

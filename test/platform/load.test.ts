@@ -262,6 +262,16 @@ describe('what must agree', () => {
     ],
     ['min: 0\n      max: 3300', 'min: 0\n      max: -1', 'sensor.sensors[1].max must not be below min, 0'],
     [
+      'max: 125000, tripPoints: 2',
+      'max: 125000, tripPoints: 2, axes: [{ name: x, type: 89 }]',
+      'sensor.sensors[0].tripPoints must be 0: they are of a single value, not of axes',
+    ],
+    [
+      'name: board-temp,',
+      'name: board-temp, axes: [{ name: x, type: 89 }, { name: y, type: 89, min: 1 }],',
+      'sensor.sensors[2].axes[1].max must not be below min, 1',
+    ],
+    [
       '{ seconds: 1 }]',
       '{ seconds: 1, exponent: -3 }]',
       'sensor.sensors[1].intervals[2] must be above 0.01: the list ascends',

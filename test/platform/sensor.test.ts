@@ -163,3 +163,104 @@ describe('update intervals', () => {
     expect(asked.words(1, 0x15, 9, id)).toEqual([after])
   })
 })
+
+describe('sensors with axes', () => {
+  const axed = (more = '', options = '') =>
+    platformOf(`
+vendor: test
+${more}
+agents:
+  - { id: 1, name: one, permissions: allow, trusted: true }
+sensor:
+  sensors:
+    - { id: 0, name: temp, type: 2, value: 21 }
+    - id: 1
+      name: accelerometer
+      type: 89
+      power: 2200
+      ${options}
+      axes:
+        - { name: x, type: 89, exponent: -6, value: -981, min: -20000, max: 20000, resolution: 4 }
+        - { name: y-of-the-accelerometer, type: 88, value: 17 }
+        - { name: z-of-the-accelerometer, type: 89, value: 9007199254740991, max: 9007199254740991 }
+    - { id: 2, name: other, type: 5, value: 3300 }
+`)
+  const readings = hex(-981, -1, 0, 0) + hex(17, 0, 0, 0) + hex(0xffff_ffff, 0x1f_ffff, 0, 0)
+
+  test('the descriptor counts them, and ends behind the power; the next one follows at once', () => {
+    const asked = axed()
+    expect(asked.ask(0, 0x15, 3, 0)).toBe(
+      hex(0, (1 << 16) | 2, 0, 0x100, 2) +
+        name16('temp') +
+        hex(0, 1, 0, 0, 0, 0) +
+        hex(1, 0x100, 89 | 0x100 | (3 << 16)) +
+        name16('accelerometer') +
+        hex(2200),
+    )
+    expect(asked.words(0, 0x15, 3, 1).slice(0, 4)).toEqual([2, 1, 0x100, 89 | 0x100 | (3 << 16)])
+    expect(asked.words(0, 0x15, 3, 1)[9], 'words behind the 32 bytes').toBe(2)
+  })
+
+  test('described two to a message of 128 bytes', () => {
+    const asked = axed()
+    expect(asked.ask(0, 0x15, 7, 1, 0)).toBe(
+      hex(0, ((1 << 26) | 2) >>> 0) +
+        hex(0, 0x100, 89 | (26 << 11)) +
+        name16('x') +
+        hex(4 | (26 << 27), -20_000, -1, 20_000, 0) +
+        hex(1, 0x300, 88) +
+        name16('y-of-the-accelerometer') +
+        hex(1, 0, 0, 0, 0),
+    )
+    expect(asked.ask(0, 0x15, 7, 1, 2)).toBe(
+      hex(0, 1, 2, 0x300, 89) + name16('z-of-the-accelerometer') + hex(1, 0, 0, 0xffff_ffff, 0x1f_ffff),
+    )
+    expect(asked.status(0, 0x15, 7, 1, 3)).toBe(OUT_OF_RANGE)
+    expect(asked.status(0, 0x15, 7, 0, 0), 'a single value').toBe(NOT_SUPPORTED)
+    expect(asked.status(0, 0x15, 7, 3, 0)).toBe(NOT_FOUND)
+  })
+
+  test('names are told of those that are too long for it', () => {
+    const asked = axed()
+    const [y, z] = [name64('y-of-the-accelerometer'), name64('z-of-the-accelerometer')]
+    expect(asked.ask(0, 0x15, 0xd, 1, 0)).toBe(hex(0, (1 << 26) | 1, 1) + y)
+    expect(asked.ask(0, 0x15, 0xd, 1, 1)).toBe(hex(0, 1, 2) + z)
+    expect(asked.status(0, 0x15, 0xd, 1, 2)).toBe(OUT_OF_RANGE)
+    expect(asked.status(0, 0x15, 0xd, 0, 0)).toBe(NOT_SUPPORTED)
+    expect(asked.status(0, 0x15, 2, 0xd)).toBe(SUCCESS)
+    expect(sensor().status(0, 0x15, 2, 0xd), 'where there are none').toBe(NOT_FOUND)
+  })
+
+  test('version 2 has no names of axes, version 1 no axes', () => {
+    const second = axed("release: '3.0'")
+    expect(second.words(0, 0x15, 7, 1, 1)[2]).toBe(0x100)
+    expect(second.status(0, 0x15, 0xd, 1, 0)).toBe(NOT_FOUND)
+    const first = axed("release: '2.0'")
+    expect(first.ask(0, 0x15, 3, 1)).toBe(
+      hex(0, 2, 1, 0, 89) + name16('accelerometer') + hex(2, 0, 5) + name16('other'),
+    )
+    expect(first.ask(0, 0x15, 6, 1, 0)).toBe(hex(0, -981, -1))
+    expect(first.status(0, 0x15, 7, 1, 0)).toBe(NOT_FOUND)
+  })
+
+  test('a reading is one value of each; others keep theirs', () => {
+    const asked = axed()
+    expect(asked.ask(0, 0x15, 6, 1, 0)).toBe(hex(0) + readings)
+    asked.platform.sensors.setReading(1, -5, 1)
+    expect(asked.words(0, 0x15, 6, 1, 0)[4]).toBe(2 ** 32 - 5)
+    expect(asked.words(0, 0x15, 6, 0, 0)[0]).toBe(21)
+    expect(asked.words(0, 0x15, 6, 2, 0)[0]).toBe(3300)
+  })
+
+  test('so are those that come later, and updates', () => {
+    const asked = axed('', 'async: { messages: 1 }\n      continuousUpdate: true')
+    expect(asked.ask(0, 0x15, 6, 1, 1)).toBe(hex(0))
+    asked.ask(0, 0x10, 0)
+    const command = 0x6 | (0x15 << 10) | (0x155 << 18)
+    expect(asked.takeEvents()).toEqual([{ channel: 0, frame: hex(command | (2 << 8), 0, 1) + readings }])
+    expect(asked.status(0, 0x15, 0xb, 1, 1)).toBe(SUCCESS)
+    asked.platform.sensors.setReading(1, -981)
+    asked.ask(0, 0x10, 0)
+    expect(asked.takeEvents()).toEqual([{ channel: 0, frame: hex(0x5701, 0, 1) + readings }])
+  })
+})
