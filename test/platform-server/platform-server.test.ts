@@ -117,15 +117,12 @@ describe('agents', () => {
     const mediator = connect(1)
     const set = hex(word(0x14, 5, 0x2a5), 1, 0, 25_000_000, 0)
     expect(ask(mediator, set)).toBe(framed(hex(word(0x14, 5, 0x2a5), 0)))
-    const start = performance.now()
     let came = ''
-    while (came === '' && performance.now() - start < 4000) {
-      reactor.step(5000) // wakes for the response, not for the timeout alone
+    while (came === '') {
+      reactor.step(-1) // for ever, if the response does not wake it
       came = receive(mediator)
     }
     expect(came).toBe(framed(hex(word(0x14, 5, 0x2a5, 2), 0, 0, 25_000_000, 0)))
-    expect(performance.now() - start).toBeGreaterThan(15)
-    expect(performance.now() - start, 'before the 5 s of the step').toBeLessThan(4000)
   })
 
   test('a command that the platform has no response to is not answered; the next one is', () => {

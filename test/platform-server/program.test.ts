@@ -118,9 +118,7 @@ describe('the process', () => {
       ]),
     )
     for (let id = 1; id <= 5; id++) expect(statSync(platform.socket(id)).mode & 0o777).toBe(0o600)
-    const since = Date.now()
     expect(await platform.end('SIGTERM')).toBe(0)
-    expect(Date.now() - since, 'a signal is not waited for').toBeLessThan(1000)
     expect([1, 2, 3, 4, 5].filter(id => existsSync(platform.socket(id)))).toEqual([])
   })
 
