@@ -7,9 +7,10 @@ import type { Reactor, Source } from '../../native/reactor.ts'
 import { RightsMessage } from '../../native/rights-message.ts'
 import type { Timer } from '../../native/timer.ts'
 import { peerCredentials } from '../../native/unix-socket.ts'
-import { BAD_LENGTH, FREE, NOT_OWNED, type SharedMemoryArea } from '../../scmi/shmem.ts'
-import { BUSY, COMMS_ERROR, GENERIC_ERROR } from '../../scmi/status.ts'
-import { defaultMaxMessageBytes, type Transfer, TransferPool } from '../../transfer.ts'
+import type { SharedMemoryArea } from '../../scmi/shmem.ts'
+import { defaultMaxMessageBytes, type Transfer } from '../../transfer.ts'
+import { AreaExchange } from '../area-exchange.ts'
+import { namesArea, registersOf } from '../call-registers.ts'
 import type { FrameHandler, GuestLink } from '../guest-link.ts'
 import { LinkCounters, type LinkParts } from '../link-parts.ts'
 import { LogShare } from '../log-share.ts'
@@ -21,8 +22,6 @@ import { PacketQueue } from './packet-queue.ts'
 
 /** How long a connection may take to say HELLO. */
 const helloMs = 5000
-/** One in flight, and room for those that a vanished guest left at the firmware. */
-const poolSize = 4
 
 /** x0 of a call that was for us and carried a message, whatever became of the message. */
 const CALL_DONE = 0
@@ -54,13 +53,13 @@ export class TrapSocketLink implements GuestLink, Source {
   readonly #maxMessageBytes: number
   readonly #smcId: number
   readonly #takesParameters: boolean
-  readonly #page: Int32Array
+  readonly #areaRegisters: Int32Array
   readonly #reactor: Reactor
   readonly #handler: FrameHandler
   readonly #log: LogShare
   readonly #door: SocketDoor
   readonly #helloTimer: Timer
-  readonly #pool: TransferPool
+  readonly #exchange: AreaExchange
   readonly #areas: GuestAreas
   readonly #hello = new RightsMessage(64, 4)
   readonly #packet = NativeMemory.allocate(128)
@@ -69,12 +68,6 @@ export class TrapSocketLink implements GuestLink, Source {
   /** The connection: -1 when there is none. Its areas exist once it has said HELLO. */
   #fd = -1
   #watched = 0
-  /** Told apart in `transfer.cookie`, so that an answer for a former connection is known as late. */
-  #generation = 0
-  /** The command in flight, the vCPU that rang for it, and whether the handler has just been given it. */
-  #current: Transfer | undefined = undefined
-  #vcpu = 0
-  #handling = false
   #open = true
 
   /** Starts to listen. MediatorError SOCKET_PATH when it cannot. */
@@ -83,11 +76,14 @@ export class TrapSocketLink implements GuestLink, Source {
     this.maxMessageBytes = this.#maxMessageBytes
     this.#smcId = options.smcId | 0
     this.#takesParameters = options.shmemAddress !== undefined
-    this.#page = registersOf(options.shmemAddress ?? 0)
+    this.#areaRegisters = registersOf(options.shmemAddress ?? 0)
     this.#reactor = parts.reactor
     this.#handler = parts.handler
     this.#areas = new GuestAreas(this.#maxMessageBytes)
-    this.#pool = new TransferPool(poolSize, this.#maxMessageBytes, options.guest)
+    const { maxMessageBytes, counters } = this
+    const { guest } = options
+    const answered = (vcpu: number): void => this.#return(vcpu, CALL_DONE)
+    this.#exchange = new AreaExchange({ link: this, ...parts, counters, maxMessageBytes, guest, answered })
     this.#log = new LogShare(options.path, parts.reactor, parts.log)
     this.#helloTimer = parts.reactor.timer({ expired: () => this.#disconnect('warn', 'no HELLO came') })
     this.#door = new SocketDoor(options.path, 'seqpacket', parts.reactor, this, this.counters, this.#log)
@@ -123,32 +119,11 @@ export class TrapSocketLink implements GuestLink, Source {
 
   /** Answers GENERIC_ERROR to the command under which the handler broke; without one the connection is not to be saved. */
   faulted(): void {
-    const transfer = this.#current
-    if (!this.#handling || transfer === undefined)
-      return this.#disconnect('error', 'closed after an internal fault')
-    this.#handling = false
-    this.#current = undefined
-    transfer.cookie = -1 // the handler may still complete it; until then nobody else may have it
-    this.#areas.a2p?.refuse(transfer.header, GENERIC_ERROR, FREE)
-    this.#return(this.#vcpu, CALL_DONE)
+    if (!this.#exchange.faulted()) this.#disconnect('error', 'closed after an internal fault')
   }
 
   complete(transfer: Transfer): void {
-    const area = this.#areas.a2p
-    if (transfer.cookie !== this.#generation || area === undefined) {
-      this.counters.late++
-      this.#pool.give(transfer)
-      return
-    }
-    this.#current = undefined
-    if (transfer.length > area.maxMessageBytes) {
-      this.counters.oversized++
-      transfer.answer(COMMS_ERROR)
-    }
-    area.respond(transfer.words, transfer.bytes, transfer.length)
-    this.#pool.give(transfer)
-    this.counters.responses++
-    this.#return(this.#vcpu, CALL_DONE)
+    this.#exchange.complete(transfer)
   }
 
   deliver(frame: Uint8Array, length: number): boolean {
@@ -200,57 +175,15 @@ export class TrapSocketLink implements GuestLink, Source {
     if (length !== callBytes || call[0] !== CALL)
       return this.#disconnect('warn', `refused: a packet of type ${call[0]} and ${length} bytes, not CALL`)
     const vcpu = call[1]!
-    if (call[2] !== this.#smcId || (this.#takesParameters && !this.#namesArea())) {
+    if (call[2] !== this.#smcId || (this.#takesParameters && !namesArea(call, 4, this.#areaRegisters))) {
       this.counters.unknownCalls++
       return this.#return(vcpu, CALL_NOT_SUPPORTED)
     }
-    if (this.#current !== undefined) {
+    if (this.#exchange.busy) {
       this.counters.busy++
       return this.#return(vcpu, CALL_NOT_SUPPORTED)
     }
-    this.#take(area, vcpu)
-  }
-
-  #take(area: SharedMemoryArea, vcpu: number): void {
-    const transfer = this.#pool.take()
-    if (transfer === undefined) return this.#refuseBusy(area, vcpu)
-    const length = area.take(transfer.words, transfer.bytes)
-    if (length < 0) {
-      if (length === NOT_OWNED) {
-        this.counters.spuriousDoorbells++
-        area.reject()
-      }
-      if (length === BAD_LENGTH) {
-        this.counters.badLengths++
-        area.refuse(transfer.words[0]!)
-      }
-      this.#pool.give(transfer)
-      return this.#return(vcpu, CALL_DONE)
-    }
-    transfer.length = length
-    transfer.header = transfer.words[0]!
-    transfer.cookie = this.#generation
-    transfer.arrivedAt = this.#reactor.now
-    this.#current = transfer
-    this.#vcpu = vcpu
-    this.counters.commands++
-    this.#handling = true
-    this.#handler.handle(transfer, this)
-    this.#handling = false
-  }
-
-  /** Every transfer is still with the firmware for guests that have gone: BUSY, under the header as it stands. */
-  #refuseBusy(area: SharedMemoryArea, vcpu: number): void {
-    this.counters.busy++
-    area.refuseUnread(BUSY)
-    this.#return(vcpu, CALL_DONE)
-  }
-
-  /** Whether x1 and x2 of the call name this guest's area. They are compared, never followed. */
-  #namesArea(): boolean {
-    const call = this.#packet.ints
-    for (let i = 0; i < 4; i++) if (call[4 + i] !== this.#page[i]) return false
-    return true
+    this.#exchange.take(area, vcpu)
   }
 
   #return(vcpu: number, x0: number): void {
@@ -279,20 +212,11 @@ export class TrapSocketLink implements GuestLink, Source {
     this.#reactor.remove(this.#fd)
     close(this.#fd)
     this.#fd = -1
-    this.#generation++
     this.#helloTimer.clear()
-    if (this.#current !== undefined) this.#areas.a2p?.reject()
-    this.#current = undefined
-    this.#handling = false
+    if (this.#exchange.forget() >= 0) this.#areas.a2p?.reject()
     this.#queue.clear()
     this.#areas.detach()
     this.maxMessageBytes = this.#maxMessageBytes
     this.#log.say(level, reason)
   }
-}
-
-/** x1 and x2 for an area at a guest-physical address, as four 32-bit words: page low, page high, offset, 0. */
-function registersOf(address: number): Int32Array {
-  const page = Math.floor(address / 4096)
-  return new Int32Array([page | 0, Math.floor(page / 2 ** 32), address % 4096, 0])
 }

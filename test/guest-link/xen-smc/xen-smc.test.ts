@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { FrameHandler } from '../../../src/guest-link/guest-link.ts'
-import { XenSmcLink, type XenSmcOptions } from '../../../src/guest-link/xen-smc/xen-smc.ts'
+import type { XenSmcOptions } from '../../../src/guest-link/xen-smc/options.ts'
+import { XenSmcLink } from '../../../src/guest-link/xen-smc/xen-smc.ts'
 import { EventChannel } from '../../../src/native/event-channel.ts'
 import { Xen } from '../../../src/native/libxen.ts'
 import { Reactor } from '../../../src/native/reactor.ts'
@@ -192,6 +193,31 @@ describe.skipIf(!hasCompiler)('a domain whose SMCs are monitored', () => {
     expect(link.occupied).toBe(false)
     expect(log.at(-1)).toMatch(/^info domain 1: gone: /)
     expect(readdirSync(journal)).toEqual([])
+  })
+
+  test.each([
+    ['is dead', () => standin.destroy(1)],
+    ['cannot take its registers', () => standin.strike(2, 0, 12, true)], // ENOMEM, from the first setcontext on
+  ])('is closed at once while calls of a domain wait that %s', async (_what, spoil) => {
+    standin.create(1, { vcpus: 2 })
+    const handler = new KeepingHandler()
+    const link = serve(1, handler)
+    standin.setUp(1, 1)
+    standin.unpause(1)
+    standin.writeWords(1, [0, 0, 0, 0, 0, 8, ...frame])
+    const calls = [standin.smc(1, 0, smcId), standin.smc(1, 1, smcId)]
+    while (standin.vcpu(1, 0).traps + standin.vcpu(1, 1).traps < 2) await turn()
+    reactor.step(10)
+    reactor.step(10)
+    expect(handler.kept.length).toBe(1)
+    spoil()
+    link.close()
+    expect(link.occupied).toBe(false)
+    handler.answer()
+    expect(link.counters.late).toBe(1)
+    standin.strike(-1)
+    standin.destroy(1)
+    expect(await during(Promise.all(calls))).toEqual([undefined, undefined])
   })
 
   test('notices a domain that dies in silence, and forgets it', async () => {
