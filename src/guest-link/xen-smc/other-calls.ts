@@ -17,7 +17,7 @@ import {
 import type { VcpuPower } from './vcpu-power.ts'
 
 /** x0 of a call that nobody serves: SMCCC NOT_SUPPORTED. */
-export const CALL_NOT_SUPPORTED = -1
+const CALL_NOT_SUPPORTED = -1
 
 /** One domain's. */
 export class OtherCalls {
