@@ -1,97 +1,45 @@
-// The back end of one vhost-user device: does what a front end's messages say, refuses what they may not say, and runs
-// its rings. What is in the rings is the device's matter.
+// The back end of one vhost-user device: does what a front end's messages say, and refuses what they may not say. Its
+// rings are device-rings.ts; what is in them is the device's matter.
 import { acceptEventfd } from '../native/eventfd.ts'
 import { close } from '../native/libc.ts'
-import { EAGAIN, EPOLLET, EPOLLIN, errnoName } from '../native/linux.ts'
-import type { Reactor, Source } from '../native/reactor.ts'
-import {
-  F_EVENT_IDX,
-  F_INDIRECT_DESC,
-  F_PROTOCOL_FEATURES,
-  F_VERSION_1_HIGH,
-  PROTOCOL_CONFIGURE_MEM_SLOTS,
-  PROTOCOL_INFLIGHT_SHMFD,
-  PROTOCOL_MQ,
-  PROTOCOL_REPLY_ACK,
-} from './features.ts'
-import { GuestMemory, maxRegions } from './guest-memory.ts'
-import type { RegionPlace, UnsealedMemory } from './guest-region.ts'
-import { type InflightLog, inflightBytes } from './inflight.ts'
+import { EAGAIN, errnoName } from '../native/linux.ts'
+import { DeviceRings, type RingParts } from './device-rings.ts'
+import { F_VERSION_1_HIGH } from './features.ts'
+import { maxRegions } from './guest-memory.ts'
+import type { RegionPlace } from './guest-region.ts'
+import { inflightBytes } from './inflight.ts'
 import { FrontEndLogs, inflightMemfd } from './inflight-memory.ts'
 import { ENDED, MessageStream, MORE, SENSELESS } from './message-stream.ts'
+import { Refused } from './refused.ts'
+import { offeredHigh, offeredLow, offeredProtocol, type VhostDevice } from './vhost-device.ts'
 import * as wire from './vhost-user-wire.ts'
-import { Vring } from './vring.ts'
+import type { Vring } from './vring.ts'
 import { numberAt, putNumber } from './words64.ts'
-
-/** What runs behind a back end. */
-export interface VhostDevice {
-  /** Rings it has. */
-  readonly rings: number
-  /** Its own feature bits, below bit 24. */
-  readonly features: number
-  /** Whether memory may be told region by region (CONFIGURE_MEM_SLOTS). */
-  readonly memorySlots: boolean
-  /** A ring runs from now on. */
-  ringStarted(index: number): void
-  /**
-   * A ring is to stop: whether nothing of it is under way any more. If not, `stopped` is called when that is so; until
-   * then nothing new is taken from it.
-   */
-  ringStopping(index: number): boolean
-  /**
-   * The device's own log of a ring whose front end keeps none: the ring's size, and where its table is in the front end.
-   * `known`: it was written for this very ring. Undefined: none is kept; a ring whose memory goes loses what is under way.
-   */
-  ownLog?(index: number, size: number, address: number): { log: InflightLog; known: boolean } | undefined
-  /** A ring is gone with its memory, whatever was under way. */
-  ringDropped(index: number): void
-}
 
 /** The message was answered by itself; the acknowledgement that it may have asked for is due. */
 type Outcome = 'replied' | 'done' | 'later'
 
-const offeredLow = (features: number): number =>
-  features | F_INDIRECT_DESC | F_EVENT_IDX | F_PROTOCOL_FEATURES
-const offeredHigh = F_VERSION_1_HIGH
-const offeredProtocol = ({ memorySlots }: VhostDevice): number =>
-  PROTOCOL_MQ |
-  PROTOCOL_REPLY_ACK |
-  PROTOCOL_INFLIGHT_SHMFD |
-  (memorySlots ? PROTOCOL_CONFIGURE_MEM_SLOTS : 0)
-
-/** A refusal that the front end is told of, or for which its connection ends. */
-class Refused extends Error {}
-
 /** One front end's back end; it outlives connections. */
 export class VhostUserBackend {
-  readonly memory: GuestMemory
-  readonly rings: readonly Vring[]
-  /** What the driver agreed to; undefined until the front end has said it on this connection. */
-  features: number | undefined = undefined
-  /** The same as bits alone: none before. */
-  #agreed = 0
-  readonly #stream = new MessageStream()
-  readonly #reactor: Reactor
   readonly #device: VhostDevice
-  readonly #kicks: readonly Source[]
-  /** Logs of what is under way, where the front end keeps them. */
-  #logs: FrontEndLogs | undefined = undefined
+  readonly #rings: DeviceRings
+  readonly #stream = new MessageStream()
   /** The ring whose stop is awaited; -1: none. */
   #stopping = -1
   #fd = -1
 
-  /** `kicks`: what the reactor calls when the front end rings for a ring, by ring. */
-  constructor(device: VhostDevice, reactor: Reactor, kicks: readonly Source[], unsealed: UnsealedMemory) {
-    this.#device = device
-    this.#reactor = reactor
-    this.#kicks = kicks
-    this.memory = new GuestMemory(unsealed)
-    this.rings = Array.from({ length: device.rings }, () => new Vring())
+  constructor(parts: RingParts) {
+    this.#device = parts.device
+    this.#rings = new DeviceRings(parts)
+  }
+
+  get rings(): readonly Vring[] {
+    return this.#rings.all
   }
 
   /** Whether the driver agreed to a feature bit of the low word. */
   has(feature: number): boolean {
-    return (this.#agreed & feature) !== 0
+    return (this.#rings.agreed & feature) !== 0
   }
 
   /** Whether the front end must wait for something before its next message is read. */
@@ -143,18 +91,14 @@ export class VhostUserBackend {
   disconnect(): void {
     this.#fd = -1
     this.#stopping = -1
-    this.features = undefined
-    this.#agreed = 0
     this.#stream.clear()
-    this.#reset()
-    this.#dropLogs()
-    this.memory.clear()
+    this.#rings.clear()
   }
 
   release(): void {
     this.disconnect()
     this.#stream.release()
-    this.memory.release()
+    this.#rings.release()
   }
 
   /** Does what the message says. Gives the reason when the connection must end. */
@@ -185,7 +129,7 @@ export class VhostUserBackend {
     const { payload } = this.#stream
     switch (request) {
       case wire.GET_FEATURES:
-        return this.#words(offeredLow(this.#device.features), offeredHigh)
+        return this.#words(offeredLow(this.#device), offeredHigh)
       case wire.SET_FEATURES:
         return this.#setFeatures(payload[0] ?? 0, payload[1] ?? 0)
       case wire.GET_PROTOCOL_FEATURES:
@@ -195,7 +139,7 @@ export class VhostUserBackend {
           throw new Refused('protocol features that were not offered')
         return 'done'
       case wire.GET_QUEUE_NUM:
-        return this.#number(this.rings.length)
+        return this.#number(this.#device.rings)
       case wire.GET_MAX_MEM_SLOTS:
         return this.#number(maxRegions)
       case wire.SET_OWNER:
@@ -203,7 +147,7 @@ export class VhostUserBackend {
       case wire.RESET_OWNER: // obsolete; it never meant the same twice
         return 'done'
       case wire.RESET_DEVICE:
-        this.#reset()
+        this.#rings.reset()
         return 'done'
       case wire.SET_MEM_TABLE:
         return this.#setTable()
@@ -212,10 +156,10 @@ export class VhostUserBackend {
       case wire.REM_MEM_REG:
         return this.#removeRegion()
       case wire.SET_VRING_NUM:
-        this.#idle(payload[0]).size = sizeOf(payload[1] ?? 0)
+        this.#rings.idle(payload[0]).size = sizeOf(payload[1] ?? 0)
         return 'done'
       case wire.SET_VRING_BASE:
-        this.#idle(payload[0]).base = (payload[1] ?? 0) & 0xffff
+        this.#rings.idle(payload[0]).base = (payload[1] ?? 0) & 0xffff
         return 'done'
       case wire.SET_VRING_ADDR:
         return this.#setAddresses()
@@ -226,7 +170,7 @@ export class VhostUserBackend {
       case wire.SET_VRING_CALL:
         return this.#setCall()
       case wire.SET_VRING_ERR:
-        this.#ringOfFd().setErr(this.#eventfd())
+        this.#rings.at(this.#ringOfFd()).setErr(this.#eventfd())
         return 'done'
       case wire.GET_INFLIGHT_FD:
         return this.#giveLogs()
@@ -240,15 +184,10 @@ export class VhostUserBackend {
   }
 
   #setFeatures(low: number, high: number): Outcome {
-    if ((low & ~offeredLow(this.#device.features)) !== 0 || (high & ~offeredHigh) !== 0)
+    if ((low & ~offeredLow(this.#device)) !== 0 || (high & ~offeredHigh) !== 0)
       throw new Refused('features that were not offered')
     if ((high & F_VERSION_1_HIGH) === 0) throw new Refused('a driver without VERSION_1')
-    this.features = low | 0
-    this.#agreed = low | 0
-    for (const ring of this.rings) {
-      if ((low & F_PROTOCOL_FEATURES) === 0) ring.enabled = true
-      if (ring.queue !== undefined) this.#reopen(ring)
-    }
+    this.#rings.agree(low | 0)
     return 'done'
   }
 
@@ -259,16 +198,14 @@ export class VhostUserBackend {
       throw new Refused(`a table of ${size} bytes and ${count} regions`)
     if (size !== wire.tableBytes + count * wire.regionBytes || fdCount !== count)
       throw new Refused(`a table of ${count} regions, in ${size} bytes with ${fdCount} file descriptors`)
-    this.memory.clear()
+    const { memory } = this.#rings
+    memory.clear()
     let fault: string | undefined
     for (let i = 0; i < count && fault === undefined; i++) {
-      fault = this.memory.add(
-        this.#stream.take(i),
-        placeAt(payload, (wire.tableBytes + i * wire.regionBytes) / 4),
-      )
+      fault = memory.add(this.#stream.take(i), placeAt(payload, (wire.tableBytes + i * wire.regionBytes) / 4))
     }
-    if (fault !== undefined) this.memory.clear()
-    this.#moved()
+    if (fault !== undefined) memory.clear()
+    this.#rings.moved()
     if (fault !== undefined) throw new Refused(fault)
     return 'done'
   }
@@ -276,54 +213,31 @@ export class VhostUserBackend {
   #addRegion(): Outcome {
     const fd = this.#stream.take(0)
     if (fd < 0) throw new Refused('a region without a file descriptor')
-    const fault = this.memory.add(fd, placeAt(this.#stream.payload, 2))
+    const fault = this.#rings.memory.add(fd, placeAt(this.#stream.payload, 2))
     if (fault !== undefined) throw new Refused(fault)
-    for (const ring of this.rings) if (ring.adrift) this.#return(ring)
+    this.#rings.grown()
     return 'done'
   }
 
   #removeRegion(): Outcome {
-    if (!this.memory.remove(placeAt(this.#stream.payload, 2))) throw new Refused('there is no such region')
-    this.#moved()
+    const { memory } = this.#rings
+    if (!memory.remove(placeAt(this.#stream.payload, 2))) throw new Refused('there is no such region')
+    this.#rings.moved()
     return 'done'
-  }
-
-  /** Memory lies elsewhere: running rings are looked for there. One that is not there waits until it is. */
-  #moved(): void {
-    for (const ring of this.rings)
-      if (ring.queue !== undefined) this.#reopen(ring)
-      else if (ring.adrift) this.#return(ring)
-  }
-
-  #reopen(ring: Vring): void {
-    if (ring.open(this.memory, this.#ringFeatures()) === undefined) return
-    ring.adrift = true
-    this.#device.ringDropped(this.rings.indexOf(ring))
-  }
-
-  /** Its memory may be there again: what was under way is taken up, for its answers had nowhere to go. */
-  #return(ring: Vring): void {
-    if (ring.open(this.memory, this.#ringFeatures()) !== undefined) return
-    ring.adrift = false
-    this.#takeUp(ring, true)
-    this.#reactor.again(ring.kickFd)
   }
 
   #setAddresses(): Outcome {
     const { payload } = this.#stream
-    const ring = this.#ring(payload[0])
     if (((payload[1] ?? 0) & ~1) !== 0) throw new Refused('unknown flags')
     const [descriptors, used, available] = [numberAt(payload, 2), numberAt(payload, 4), numberAt(payload, 6)]
     if (descriptors < 0 || used < 0 || available < 0) throw new Refused('an address beyond all memory')
-    Object.assign(ring, { descriptors, used, available, adrift: false })
-    if (ring.queue !== undefined) this.#reopen(ring)
-    else this.#start(payload[0] ?? 0)
+    this.#rings.place(payload[0] ?? 0, descriptors, used, available)
     return 'done'
   }
 
   #getBase(): Outcome {
     const index = this.#stream.payload[0] ?? 0
-    const ring = this.#ring(index)
+    const ring = this.#rings.at(index)
     if (ring.queue !== undefined && !this.#device.ringStopping(index)) {
       this.#stopping = index
       ring.stopping = true
@@ -334,69 +248,31 @@ export class VhostUserBackend {
   }
 
   #answerBase(index: number): void {
-    const ring = this.rings[index] as Vring
-    ring.stop()
-    this.#dropKick(ring)
     const { answer } = this.#stream
     answer[0] = index
-    answer[1] = ring.base
+    answer[1] = this.#rings.stop(index)
     this.#stream.put(wire.GET_VRING_BASE, wire.REPLY, 8)
   }
 
   #setKick(): Outcome {
-    const ring = this.#ringOfFd()
+    const index = this.#ringOfFd()
     const fd = this.#eventfd()
     if (fd < 0) throw new Refused('a ring without a kick, which would have to be polled')
-    this.#dropKick(ring)
-    const index = this.rings.indexOf(ring)
-    ring.kickFd = fd
-    // An edge for each kick, and nothing to read. What was rung before is an edge too.
-    this.#reactor.add(fd, EPOLLIN | EPOLLET, this.#kicks[index] as Source)
-    if (ring.queue === undefined) this.#start(index)
-    else this.#reactor.again(fd)
+    this.#rings.setKick(index, fd)
     return 'done'
   }
 
   #setCall(): Outcome {
-    const ring = this.#ringOfFd()
+    const ring = this.#rings.at(this.#ringOfFd())
     ring.setCall(this.#eventfd())
     if (ring.queue !== undefined) ring.signal() // what the former one was told may have been lost
     return 'done'
   }
 
   #enable(index: number, state: number): Outcome {
-    const ring = this.#ring(index)
     if (state > 1) throw new Refused(`state ${state}, not 0 or 1`)
-    ring.enabled = state === 1
-    if (!ring.enabled) return 'done'
-    if (ring.queue === undefined) this.#start(index)
-    else this.#reactor.again(ring.kickFd) // the kick may have come before
+    this.#rings.enable(index, state === 1)
     return 'done'
-  }
-
-  /** Starts a ring of which all has been said. */
-  #start(index: number): void {
-    const ring = this.rings[index] as Vring
-    if (!ring.enabled || !ring.complete || ring.adrift) return
-    const front = this.#logs?.log(index, ring.size)
-    const own = front === undefined ? this.#device.ownLog?.(index, ring.size, ring.descriptors) : undefined
-    ring.log = front ?? own?.log
-    const fault = ring.open(this.memory, this.#ringFeatures())
-    if (fault !== undefined) throw new Refused(`ring ${index}: ${fault}`)
-    this.#takeUp(ring, front?.valid ?? own?.known ?? false)
-    this.#device.ringStarted(index)
-    this.#reactor.again(ring.kickFd)
-  }
-
-  /** Takes up what was under way when a former process ended, if the ring's log tells of it and fits the ring. */
-  #takeUp({ log, queue, base }: Vring, known: boolean): void {
-    if (log === undefined || queue === undefined) return
-    const { used } = queue
-    const heads = known ? log.recover(used) : undefined
-    const next = (used + (heads?.length ?? 0)) & 0xffff
-    const fits = heads !== undefined && (base === used || base === next) && queue.mayResume(heads)
-    if (!fits) log.reset(used)
-    else if (heads.length > 0) queue.resume(heads, next)
   }
 
   #giveLogs(): Outcome {
@@ -429,22 +305,8 @@ export class VhostUserBackend {
         : FrontEndLogs.map(fd, length, offset, Math.min(rings, this.rings.length), entries)
     close(fd)
     if (typeof logs === 'string') throw new Refused(logs)
-    this.#dropLogs()
-    this.#logs = logs
+    this.#rings.keep(logs)
     return 'done'
-  }
-
-  #dropLogs(): void {
-    this.#logs?.release()
-    this.#logs = undefined
-  }
-
-  #ringFeatures(): { eventIdx: boolean | undefined; indirect: boolean } {
-    const { features } = this
-    return {
-      eventIdx: features === undefined ? undefined : (features & F_EVENT_IDX) !== 0,
-      indirect: features === undefined || (features & F_INDIRECT_DESC) !== 0,
-    }
   }
 
   /** Takes the one eventfd of a message over; -1 when it says that there is none. */
@@ -461,40 +323,13 @@ export class VhostUserBackend {
     throw new Refused('a file descriptor that is no eventfd')
   }
 
-  #ringOfFd(): Vring {
+  /** The ring that a message about an eventfd names; there is one. */
+  #ringOfFd(): number {
     const { payload } = this.#stream
-    if (((payload[0] ?? 0) & ~(wire.ringMask | wire.NO_FD)) !== 0 || payload[1] !== 0)
-      throw new Refused('unknown flags')
-    return this.#ring((payload[0] ?? 0) & wire.ringMask)
-  }
-
-  #ring(index: number | undefined): Vring {
-    const ring = this.rings[index ?? -1]
-    if (ring === undefined) throw new Refused(`there is no ring ${index}`)
-    return ring
-  }
-
-  /** A ring that does not run. */
-  #idle(index: number | undefined): Vring {
-    const ring = this.#ring(index)
-    if (ring.queue !== undefined) throw new Refused(`ring ${index} runs`)
-    return ring
-  }
-
-  #dropKick(ring: Vring): void {
-    if (ring.kickFd < 0) return
-    this.#reactor.remove(ring.kickFd)
-    close(ring.kickFd)
-    ring.kickFd = -1
-  }
-
-  /** Rings as nobody has said anything of them; memory stays. */
-  #reset(): void {
-    for (const [index, ring] of this.rings.entries()) {
-      if (ring.queue !== undefined) this.#device.ringDropped(index)
-      this.#dropKick(ring)
-      ring.forget()
-    }
+    const flags = payload[0] ?? 0
+    if ((flags & ~(wire.ringMask | wire.NO_FD)) !== 0 || payload[1] !== 0) throw new Refused('unknown flags')
+    this.#rings.at(flags & wire.ringMask)
+    return flags & wire.ringMask
   }
 
   #words(low: number, high: number): Outcome {

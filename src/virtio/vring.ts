@@ -51,6 +51,21 @@ export class Vring {
     return typeof opened === 'string' ? opened : undefined
   }
 
+  /**
+   * Takes up what was under way when a former queue ended, if the log tells of it and fits the ring. `known`: the log was
+   * written for this ring.
+   */
+  takeUp(known: boolean): void {
+    const { log, queue, base } = this
+    if (log === undefined || queue === undefined) return
+    const { used } = queue
+    const heads = known ? log.recover(used) : undefined
+    const next = (used + (heads?.length ?? 0)) & 0xffff
+    const fits = heads !== undefined && (base === used || base === next) && queue.mayResume(heads)
+    if (!fits) log.reset(used)
+    else if (heads.length > 0) queue.resume(heads, next)
+  }
+
   /** Ends the queue; the next one begins where this one came to. */
   stop(): void {
     if (this.queue !== undefined) this.base = this.queue.next

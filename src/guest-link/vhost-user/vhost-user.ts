@@ -12,7 +12,8 @@ import { F_P2A_CHANNELS } from '../../virtio/features.ts'
 import type { UnsealedMemory } from '../../virtio/guest-region.ts'
 import { InflightLog, inflightBytes } from '../../virtio/inflight.ts'
 import { OwnLog } from '../../virtio/inflight-memory.ts'
-import { type VhostDevice, VhostUserBackend } from '../../virtio/vhost-user-backend.ts'
+import type { VhostDevice } from '../../virtio/vhost-device.ts'
+import { VhostUserBackend } from '../../virtio/vhost-user-backend.ts'
 import type { Vring } from '../../virtio/vring.ts'
 import type { FrameHandler, GuestLink } from '../guest-link.ts'
 import { LinkCounters, type LinkParts } from '../link-parts.ts'
@@ -95,7 +96,7 @@ export class VhostUserLink implements GuestLink, Source, VhostDevice {
       { ready: () => this.#commands.serve(), faulted: () => this.#commandFaulted() },
       { ready: () => this.#handler.room?.(this), faulted: () => this.faulted() },
     ]
-    this.#backend = new VhostUserBackend(this, reactor, kicks, unsealed ?? 'copy')
+    this.#backend = new VhostUserBackend({ device: this, reactor, kicks, unsealed: unsealed ?? 'copy' })
     const [commandRing, eventRing] = this.#backend.rings
     if (commandRing === undefined || eventRing === undefined) throw new RangeError('a device has two rings')
     this.#commands = new CommandQueue(commandRing, this, handler, reactor, this.counters, options.guest)
