@@ -25,6 +25,14 @@ export class EchoHandler implements FrameHandler {
 export class KeepingHandler implements FrameHandler {
   readonly kept: { transfer: Transfer; link: GuestLink }[] = []
   readonly frames: string[] = []
+  /** How its guest began, each time. */
+  readonly beginnings: ('restarted' | 'resumed')[] = []
+  restarted(): void {
+    this.beginnings.push('restarted')
+  }
+  resumed(): void {
+    this.beginnings.push('resumed')
+  }
   handle(transfer: Transfer, link: GuestLink): void {
     this.kept.push({ transfer, link })
     this.frames.push(Buffer.from(transfer.bytes.subarray(0, transfer.length)).toString('hex'))

@@ -145,6 +145,7 @@ describe('a back end that comes back', () => {
 
   function expectOnce({ guest, posted, second }: ReturnType<typeof interrupted>): void {
     expect(second.frames).toEqual(hexOf(0, 2, 3))
+    expect(second.beginnings).toEqual(['resumed'])
     while (second.kept.length > 0) second.answer()
     const came: number[] = []
     for (let head = guest.commands.take(); head >= 0; head = guest.commands.take()) came.push(head)
@@ -205,6 +206,7 @@ describe('a back end that comes back', () => {
     serve(second, { inflightFile })
     guest.reconnect(path)
     step()
+    expect(second.beginnings).toEqual(['restarted'])
     expect(second.frames).toEqual(hexOf(2, 3))
   })
 

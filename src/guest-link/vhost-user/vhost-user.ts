@@ -158,11 +158,13 @@ export class VhostUserLink implements GuestLink, Source, VhostDevice {
   ringStarted(index: number): void {
     if (index !== cmdq) return
     this.#commands.forget()
-    // Both rings at their beginnings: the driver, or its machine, was reset. Else it only stood still. What the base of
-    // an eventq is that nobody has started since, its former driver left.
+    // Both rings at their beginnings: the driver, or its machine, was reset. Else it only stood still. A cmdq of which
+    // nothing was ever used is at its beginning, even where a log says what was taken from it: a driver that was reset
+    // while we were away has the same places anew. The base of an eventq that nobody has started is a former driver's.
     const [commands, events] = this.#backend.rings
     const eventsAnew = (events?.queue?.next ?? events?.base) === 0 || events?.kickFd === -1
-    const anew = commands?.queue?.next === 0 && eventsAnew
+    const commandsAnew = commands?.queue?.next === 0 || commands?.queue?.used === 0
+    const anew = commandsAnew && eventsAnew
     this.#run = commands === undefined ? undefined : nameOf(this.#pid, commands)
     if (anew) this.#handler.restarted?.(this)
     else this.#handler.resumed?.(this)
