@@ -35,10 +35,10 @@ export const MALFORMED = -3
 
 /** Words of a segment: address high, address low, length. */
 export const segmentWords = 3
-/** Descriptors that a chain may have, in the ring and in an indirect table: no message has so many bytes. */
+/** Descriptors that a chain may have in the ring, and in an indirect table: no message has so many bytes. */
 const chainLimit = 1024
 /** What a descriptor costs that is read through a file descriptor, in descriptors that are mapped. */
-const copiedCost = 32
+const copiedCost = 64
 
 /** Where a ring lies: three addresses of the front end, and how many entries it has. */
 export interface RingPlace {
@@ -229,7 +229,7 @@ export class DeviceQueue {
     let inPlace = true
     let entries = this.size
     let index = head
-    let left = chainLimit
+    let left = Math.min(entries, chainLimit) // longer ones go round in circles
     let readable = 0
     let writable = 0
     let kept = 0
@@ -268,6 +268,7 @@ export class DeviceQueue {
           tableWord = first >>> 2
         }
         entries = length >>> descriptorShift
+        left = Math.min(entries, chainLimit)
         index = 0
         continue
       }
