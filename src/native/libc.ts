@@ -72,6 +72,14 @@ const c = {
     length: Int,
     offset: number,
   ) => number,
+  process_vm_writev: lib.func('process_vm_writev', long, [int, address, size, address, size, size]) as (
+    pid: Int,
+    from: Address,
+    fromCount: Int,
+    to: Address,
+    toCount: Int,
+    flags: Int,
+  ) => number,
   close: lib.func('close', int, [int]) as (fd: Int) => number,
   flock: lib.func('flock', int, [int, int]) as (fd: Int, operation: Int) => number,
   shutdown: lib.func('shutdown', int, [int, int]) as (fd: Int, how: Int) => number,
@@ -216,6 +224,10 @@ export function pwrite(fd: number, from: number, length: number, offset: number)
   while (interrupted(result)) result = c.pwrite(fd, from, length, offset)
   return orErrno(result)
 }
+
+/** Copies between two struct iovec, the second one's memory in process `pid`: bytes copied, or -errno; never a signal. */
+export const processVmWrite = (pid: number, from: number, to: number): number =>
+  orErrno(c.process_vm_writev(pid, from, 1, to, 1, 0))
 
 /** Closes an fd. Never repeated: Linux has freed the number even when it reports EINTR. */
 export const close = (fd: number): number => orErrno(c.close(fd))

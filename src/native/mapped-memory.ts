@@ -2,8 +2,8 @@
 //
 // The window's addresses are reserved once and stay reserved. Memory is put into it and taken out of it by mapping
 // over it, so that a view outlives its file without harm: it reads zeros, never SIGSEGV. SIGBUS is what a file that
-// shrinks under a mapping raises; F_SEAL_SHRINK rules it out, and the size is checked after the seal.
-import { fstatSync } from 'node:fs'
+// shrinks under a mapping raises; F_SEAL_SHRINK rules it out, and the size is checked after the seal. Not so for hugetlbfs.
+import { fstatSync, statfsSync } from 'node:fs'
 import { MediatorError } from '../errors.ts'
 import { fcntl, mmap, munmap, viewMemory } from './libc.ts'
 import {
@@ -29,11 +29,19 @@ const empty = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
 /** Reserved addresses that no window uses, by size class: reuse bounds what a peer that reconnects can consume. */
 const vacant: number[][] = []
 
+const HUGETLBFS_MAGIC = 0x958458f6
+
+/**
+ * Whether memory is in huge pages of hugetlbfs. Holes can be punched into such a file whatever its seals say, and a hole
+ * that is touched when no huge page is left raises SIGBUS. `fd` is known to be a memfd, or a file of tmpfs or hugetlbfs.
+ */
+export const isHuge = (fd: number): boolean => statfsSync(`/proc/self/fd/${fd}`).type === HUGETLBFS_MAGIC
+
 /** How a file must be before it is mapped. */
 export interface MapOptions {
   /** Where in the file the window begins: a multiple of the page size. */
   readonly offset?: number
-  /** Refuse a file that could shrink (F_SEAL_SHRINK absent). Leave it out only where SIGBUS is acceptable. */
+  /** Refuse a file that could lose pages: one that could shrink (F_SEAL_SHRINK absent), or of hugetlbfs. Else: SIGBUS. */
   readonly requireSealed?: boolean
 }
 
@@ -77,6 +85,7 @@ export class MappedMemory {
     if (options.requireSealed === true) {
       const seals = fcntl(fd, F_GET_SEALS, 0)
       if (seals < 0 || (seals & F_SEAL_SHRINK) === 0) return 'the memory is not sealed with F_SEAL_SHRINK'
+      if (isHuge(fd)) return 'the memory is in huge pages of hugetlbfs, which can vanish'
     }
     const fileBytes = sizeOf(fd)
     if (fileBytes < offset + size) return `the file holds ${fileBytes} bytes, not ${offset + size}`

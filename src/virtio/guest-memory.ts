@@ -2,12 +2,12 @@
 // It knows bounds, not rings; what a guest names outside of it is simply not there.
 //
 // Addresses are two signed words and offsets within a window, so that nothing here costs heap per message. Memory that
-// is not sealed against shrinking is never mapped: it is copied through its descriptor, where a file that shrank gives
-// an error and not a SIGBUS.
-import { close, pread, pwrite } from '../native/libc.ts'
+// can lose pages is never touched in place: the kernel copies it, which gives an error and not a SIGBUS.
+import { close } from '../native/libc.ts'
 import type { MappedMemory } from '../native/mapped-memory.ts'
 import { NativeMemory } from '../native/native-memory.ts'
 import { copy } from './copy.ts'
+import type { FileBytes } from './file-bytes.ts'
 import { GuestRegion, type RegionPlace, type UnsealedMemory } from './guest-region.ts'
 import { RingPart } from './ring-part.ts'
 import { lendWindow, returnWindow } from './windows.ts'
@@ -24,12 +24,12 @@ const noInts = new Int32Array(0)
 export class GuestMemory {
   readonly #unsealed: UnsealedMemory
   #regions: GuestRegion[] = []
-  // Windows in use, by place: first address, length, where it begins in the views; or a descriptor and a file offset.
+  // Windows in use, by place: first address, length, where it begins in the views; or the file and where in it.
   readonly #his = new Int32Array(maxWindows)
   readonly #los = new Int32Array(maxWindows)
   readonly #lengths = new Int32Array(maxWindows)
   readonly #begins = new Int32Array(maxWindows)
-  readonly #fds = new Int32Array(maxWindows)
+  #files: (FileBytes | undefined)[] = []
   readonly #fileAt = new Float64Array(maxWindows)
   #windows: (MappedMemory | undefined)[] = []
   #count = 0
@@ -41,8 +41,8 @@ export class GuestMemory {
   /** The same where it is mapped, else 0. */
   #mapped = 0
   #begin = 0
-  /** Its descriptor, where it must not be mapped; and its number. */
-  #fd = -1
+  /** Its file, where it must not be touched in place; and its number. */
+  #file: FileBytes | undefined = undefined
   #window = 0
   /** Its views, which `at` gives offsets into. Never empty-handed where `at` was not below 0. */
   bytes: Uint8Array = noBytes
@@ -56,9 +56,9 @@ export class GuestMemory {
     return this.#regions.length
   }
 
-  /** Whether some of it must be copied through descriptors. */
+  /** Whether some of it must be copied by the kernel. */
   get copied(): boolean {
-    return this.#regions.some(region => !region.sealed)
+    return this.#regions.some(region => !region.inPlace)
   }
 
   /** Takes in a region with its descriptor, or gives the reason why not; the descriptor is then closed. */
@@ -114,7 +114,7 @@ export class GuestMemory {
       if (within < 0 || within + size > region.place.size) continue
       const fileAt = region.place.offset + within
       if (uva % alignment !== 0 || fileAt % alignment !== 0) return undefined
-      if (!region.sealed) return RingPart.copied(region.fd, fileAt, size)
+      if (!region.inPlace) return RingPart.copied(region.bytes, fileAt, size)
       const index = Math.floor(within / region.stride)
       const at = within - index * region.stride
       const window = this.#use(region, index)
@@ -155,7 +155,7 @@ export class GuestMemory {
       if (!this.#locate(hi, lo)) return false
       let step = Math.min(this.#room(lo), length)
       const at = (lo - this.#lo) | 0
-      if (this.#fd >= 0) {
+      if (this.#file !== undefined) {
         if (step > scratchBytes) step = scratchBytes
         if (!this.#pull(at, step)) return false
         copy(this.#scratch.bytes, this.#scratch.ints, 0, bytes, ints, to, step)
@@ -174,7 +174,7 @@ export class GuestMemory {
       if (!this.#locate(hi, lo)) return false
       let step = Math.min(this.#room(lo), length)
       const at = (lo - this.#lo) | 0
-      if (this.#fd >= 0) {
+      if (this.#file !== undefined) {
         if (step > scratchBytes) step = scratchBytes
         copy(bytes, ints, from, this.#scratch.bytes, this.#scratch.ints, 0, step)
         if (!this.#push(at, step)) return false
@@ -194,7 +194,7 @@ export class GuestMemory {
 
   /** `at` where the window in hand is not the one. */
   #reach(hi: number, lo: number, length: number): number {
-    if (!this.#locate(hi, lo) || this.#fd >= 0 || this.#room(lo) < length) return -1
+    if (!this.#locate(hi, lo) || this.#file !== undefined || this.#room(lo) < length) return -1
     return this.#begin + ((lo - this.#lo) | 0)
   }
 
@@ -215,7 +215,7 @@ export class GuestMemory {
     this.#window = window
     this.#hi = this.#his[window] as number
     this.#lo = base
-    this.#fd = this.#fds[window] as number
+    this.#file = this.#files[window]
     this.#begin = this.#begins[window] as number
     this.#length = length
     this.#mapped = mapped === undefined ? 0 : length
@@ -237,7 +237,7 @@ export class GuestMemory {
   }
 
   /** Which window is the one numbered `index` of a region, now in use; -1 when it cannot be had. */
-  #use({ place, stride, reach, pageBytes, sealed, fd }: GuestRegion, index: number): number {
+  #use({ place, stride, reach, pageBytes, inPlace, fd, bytes }: GuestRegion, index: number): number {
     const gpa = place.gpa + index * stride
     const hi = Math.floor(gpa / 2 ** 32) | 0
     const lo = gpa | 0 // modulo 2^32
@@ -245,9 +245,9 @@ export class GuestMemory {
     if (this.#count === maxWindows) return -1
     const fileAt = place.offset + index * stride
     const length = Math.min(reach, place.size - index * stride)
-    const begin = sealed ? fileAt % pageBytes : 0
+    const begin = inPlace ? fileAt % pageBytes : 0
     let window: MappedMemory | undefined
-    if (sealed) {
+    if (inPlace) {
       window = lendWindow(begin + length)
       const fault = window.attach(fd, begin + length, { offset: fileAt - begin, requireSealed: true })
       if (fault !== undefined) {
@@ -260,7 +260,7 @@ export class GuestMemory {
     this.#los[at] = lo
     this.#lengths[at] = length
     this.#begins[at] = begin
-    this.#fds[at] = sealed ? -1 : fd
+    this.#files[at] = inPlace ? undefined : bytes
     this.#fileAt[at] = fileAt
     this.#windows[at] = window
     return at
@@ -272,22 +272,23 @@ export class GuestMemory {
       if (window !== undefined) returnWindow(window)
     }
     this.#windows = []
+    this.#files = []
     this.#count = 0
     this.#window = 0
     this.#length = 0
     this.#mapped = 0
-    this.#fd = -1
+    this.#file = undefined
     this.bytes = noBytes
     this.ints = noInts
   }
 
   #pull(at: number, length: number): boolean {
     const fileAt = (this.#fileAt[this.#window] as number) + at
-    return pread(this.#fd, this.#scratch.address, length, fileAt) === length
+    return this.#file?.read(this.#scratch.address, length, fileAt) === true
   }
 
   #push(at: number, length: number): boolean {
     const fileAt = (this.#fileAt[this.#window] as number) + at
-    return pwrite(this.#fd, this.#scratch.address, length, fileAt) === length
+    return this.#file?.write(this.#scratch.address, length, fileAt) === true
   }
 }

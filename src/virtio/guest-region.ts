@@ -1,8 +1,10 @@
 // One region of shared guest memory: a file descriptor, where it lies for the guest and for its front end, and how it
 // may be reached. Whether it may be mapped depends on its seals: a file that shrinks under a mapping kills the process.
 import { fstatSync } from 'node:fs'
-import { close, fcntl, pwrite } from '../native/libc.ts'
+import { fcntl, pwrite } from '../native/libc.ts'
 import { F_GET_SEALS, F_SEAL_SHRINK } from '../native/linux.ts'
+import { isHuge } from '../native/mapped-memory.ts'
+import { FileBytes } from './file-bytes.ts'
 
 /** Where a region lies, as the front end says. Every number is exact. */
 export interface RegionPlace {
@@ -26,18 +28,20 @@ const leastOverlapBytes = 2 ** 21
 export class GuestRegion {
   readonly place: RegionPlace
   readonly fd: number
-  /** Its file cannot shrink: it may be mapped. Otherwise it is read and written through the descriptor. */
-  readonly sealed: boolean
+  /** Its file keeps its pages: it may be touched where it is mapped. Otherwise the kernel reads and writes its bytes. */
+  readonly inPlace: boolean
+  readonly bytes: FileBytes
   /** Page size of the file: a mapping begins at a multiple of it. */
   readonly pageBytes: number
   /** Distance between the beginnings of its windows, and how long each may be. */
   readonly stride: number
   readonly reach: number
 
-  private constructor(place: RegionPlace, fd: number, sealed: boolean, pageBytes: number) {
+  private constructor(place: RegionPlace, fd: number, bytes: FileBytes, inPlace: boolean, pageBytes: number) {
     this.place = place
     this.fd = fd
-    this.sealed = sealed
+    this.bytes = bytes
+    this.inPlace = inPlace
     this.pageBytes = pageBytes
     // What lies before a window on its first page is in the view too. Pages of a GiB leave no room to overlap.
     const overlap = leastOverlapBytes + pageBytes
@@ -63,7 +67,9 @@ export class GuestRegion {
     const stat = fstatSync(fd)
     if (!stat.isFile() || stat.size < offset + size)
       return `the file holds ${stat.size} bytes, and the region ends at ${offset + size}`
-    return new GuestRegion(place, fd, sealed, Math.max(4096, stat.blksize))
+    const huge = isHuge(fd)
+    const bytes = new FileBytes(fd, stat.size, huge)
+    return new GuestRegion(place, fd, bytes, sealed && !huge, Math.max(4096, stat.blksize))
   }
 
   /** Whether both hold some address of the guest, or of the front end. */
@@ -76,6 +82,6 @@ export class GuestRegion {
   }
 
   close(): void {
-    close(this.fd)
+    this.bytes.close()
   }
 }
