@@ -1,13 +1,13 @@
 // What survives the daemon: its domains, quarantined agents and what it knows of devices, in one file that is replaced
 // whole. It decides nothing.
 
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { Ajv } from 'ajv'
 import { type Static, Type } from 'typebox'
 import { discoveries } from '../config/names.ts'
 import { errorText, MediatorError } from '../errors.ts'
 import { conduits } from '../guest-link/guest-link.ts'
+import { replaceFile } from '../native/replaced-file.ts'
 import type { LabelOrder } from '../permissions/numbering.ts'
 import { releases } from '../scmi/protocols.ts'
 import { type Domain, devicePath } from './domain.ts'
@@ -121,37 +121,7 @@ export class Journal {
 
   /** Replaces the file; on the disk when this returns. When it throws SYSTEM, the former file may still be there. */
   save(state: JournalState): void {
-    const temporary = `${this.path}.new`
-    try {
-      const fd = openSync(temporary, 'w', 0o600)
-      try {
-        writeFileSync(fd, `${JSON.stringify(state, null, 2)}\n`) // a single write may take less, on a disk that fills up
-        fsyncSync(fd)
-      } finally {
-        closeSync(fd)
-      }
-      renameSync(temporary, this.path)
-      syncFolder(dirname(this.path)) // else a power failure may bring the former one back
-    } catch (error) {
-      try {
-        rmSync(temporary, { force: true })
-      } catch {
-        // what is in the way is told by the error at hand
-      }
-      throw new MediatorError('SYSTEM', `${this.path}: ${errorText(error)}`, {
-        path: this.path,
-        cause: error,
-      })
-    }
-  }
-}
-
-function syncFolder(path: string): void {
-  const fd = openSync(path, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
+    replaceFile(this.path, `${JSON.stringify(state, null, 2)}\n`)
   }
 }
 

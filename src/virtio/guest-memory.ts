@@ -267,10 +267,7 @@ export class GuestMemory {
   }
 
   #dropWindows(): void {
-    for (let i = 0; i < this.#count; i++) {
-      const window = this.#windows[i]
-      if (window !== undefined) returnWindow(window)
-    }
+    const windows = this.#windows
     this.#windows = []
     this.#files = []
     this.#count = 0
@@ -280,6 +277,7 @@ export class GuestMemory {
     this.#file = undefined
     this.bytes = noBytes
     this.ints = noInts
+    for (const window of windows) if (window !== undefined) returnWindow(window)
   }
 
   #pull(at: number, length: number): boolean {

@@ -2,19 +2,11 @@
 //
 // Xen tells a monitor of ours that lost its process from a stranger's by nothing: both are EBUSY. So it is written down
 // before it is done, with what proves the domain to be the same one: its UUID, and the boot that its id is of.
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { errorText, MediatorError } from '../../errors.ts'
 import { currentBoot } from '../../native/provenance.ts'
+import { replaceFile } from '../../native/replaced-file.ts'
 
 /** How far the monitor got: being enabled, enabled, taken down by us. */
 export type Stage = 'arming' | 'armed' | 'disarmed'
@@ -81,20 +73,12 @@ export class MonitorJournal {
       uuid: this.#uuid,
       bootId: this.#bootId,
     }
-    const temporary = `${this.path}.new`
     try {
       mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 })
-      const fd = openSync(temporary, 'w', 0o600)
-      try {
-        writeSync(fd, `${JSON.stringify(whole)}\n`)
-        fsyncSync(fd)
-      } finally {
-        closeSync(fd)
-      }
-      renameSync(temporary, this.path)
     } catch (cause) {
       throw new MediatorError('SYSTEM', `${this.path}: ${errorText(cause)}`, { cause, path: this.path })
     }
+    replaceFile(this.path, `${JSON.stringify(whole)}\n`)
   }
 
   /** Notes that the page `gfn`, which the domain does not have, is about to be put there. */

@@ -1,7 +1,8 @@
 // The domains that this daemon has paused, written down so that its successor lets go of what it finds held. A pause that
 // nobody remembers would hold a domain for ever: Xen counts pauses and does not tell whose they are.
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { errorText, MediatorError } from '../../errors.ts'
+import { replaceFile } from '../../native/replaced-file.ts'
 import type { Hypervisor } from './hypervisor.ts'
 
 interface Held {
@@ -120,19 +121,7 @@ export class Holds {
 
   #save(): void {
     const file: HoldsFile = { version: 1, bootId: this.#bootId, held: [...this.#held.values()] }
-    const temporary = `${this.path}.new`
-    try {
-      const fd = openSync(temporary, 'w', 0o600)
-      try {
-        writeSync(fd, `${JSON.stringify(file)}\n`)
-        fsyncSync(fd)
-      } finally {
-        closeSync(fd)
-      }
-      renameSync(temporary, this.path)
-    } catch (cause) {
-      throw new MediatorError('SYSTEM', `${this.path}: ${errorText(cause)}`, { cause, path: this.path })
-    }
+    replaceFile(this.path, `${JSON.stringify(file)}\n`)
   }
 }
 
