@@ -1,6 +1,6 @@
 // The relay thread's program: builds the concrete parts, serves until told to stop. Never returns to its event loop.
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { inflightFile, sessionFile } from './config/paths.ts'
+import { inflightFile, sessionFile, votesFile } from './config/paths.ts'
 import type { ScmidConfig } from './config/scmid.ts'
 import { errorText, MediatorError } from './errors.ts'
 import { EmbeddedLink } from './firmware-link/embedded/embedded-link.ts'
@@ -152,6 +152,7 @@ function makeRelay(): Relay | undefined {
       expireMs,
       onReconnected,
       sessionFile: sessionFileOf,
+      votesFile: votesFile({ run }),
       log,
     })
   } catch (error) {

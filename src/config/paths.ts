@@ -141,6 +141,9 @@ export const inflightFile = (where: Pick<Directories, 'run'>, domain: string): s
 export const sessionFile = (where: Pick<Directories, 'run'>, domain: string): string =>
   join(where.run, `${domain}.session`)
 
+/** What all domains ask for of what they share stands there. */
+export const votesFile = (where: Pick<Directories, 'run'>): string => join(where.run, 'votes')
+
 /** The audit log. */
 export const auditLog = (where: Pick<Directories, 'log'>): string => join(where.log, auditName)
 

@@ -5,6 +5,7 @@ import { domainName } from '../config/names.ts'
 import { denseTree } from '../dt/dense-tree.ts'
 import { readDeviceTree } from '../dt/fdt.ts'
 import { errorText, MediatorError } from '../errors.ts'
+import type { RestoreReport } from '../mediator/relay-port.ts'
 import { refuseErrors } from '../permissions/plan-problems.ts'
 import type { PlanInput } from '../permissions/plan-shape.ts'
 import { refuseNested, refuseTaken, refuseTwins } from './claims.ts'
@@ -17,7 +18,7 @@ import {
   names,
   refuseIdle,
 } from './domain.ts'
-import { type JournalDomain, savedLabels } from './journal.ts'
+import { addedMs, type JournalDomain, savedLabels } from './journal.ts'
 import type { LifecycleParts } from './parts.ts'
 import { onlyOne } from './proposals.ts'
 import { tenantOf } from './records.ts'
@@ -58,7 +59,7 @@ export class Giving {
       if (live) refuseTaken(ledger.list, device, spec.name)
 
     const trapped = trappedDomain(spec, input.tree, guests.smcId, recovered !== undefined)
-    const slot = ledger.freeSlot()
+    const slot = (recovered && ledger.places.get(spec.name)) ?? ledger.freeSlot()
     const agent =
       dryRun || recovered !== undefined ? roster.choose(spec.agentId) : await tenancies.fit(spec.agentId)
     const domain: Domain = {
@@ -102,7 +103,7 @@ export class Giving {
       })
       ledger.domains.set(spec.name, domain)
       await rights.holdersChanged()
-      await relay.open({
+      const report = await relay.open({
         slot,
         generation: domain.generation,
         name: spec.name,
@@ -113,9 +114,12 @@ export class Giving {
         link: spec.link,
         ...guests,
         returning: recovered !== undefined,
+        since: addedMs(domain.addedAt),
         ...(trapped === undefined ? {} : { trapped }),
       })
       undo(() => relay.close(slot))
+      ledger.places.delete(spec.name)
+      if (report !== undefined) this.#recalled(spec.name, report)
       domain.state = 'running'
       ledger.unproven.delete(agent.agentId)
       undo(() => void ledger.unproven.add(agent.agentId))
@@ -158,6 +162,14 @@ export class Giving {
       ledger.save()
     })
     return outcome
+  }
+
+  /** What the platform was told again, of what the domain had asked for of a former run. */
+  #recalled(name: string, { votes, releases, failed }: RestoreReport): void {
+    if (votes + releases + failed.length === 0) return
+    const text = `${votes} switched on again, ${releases} off${failed.map(each => `; ${each}`).join('')}`
+    this.#parts.log(failed.length > 0 ? 'warn' : 'info', `${name}: ${text}`)
+    this.#rooms.records.recalled(name, text)
   }
 
   #refuseUnfit(spec: DomainSpec): void {

@@ -63,6 +63,8 @@ export const JournalFile = Type.Object({
       /** Host devices that were attached, by their paths in the host tree. */
       attached: Type.Array(Type.String()),
       addedAt: Type.String(),
+      /** Its place at the relay, where what it votes for is found. */
+      slot: Type.Optional(Type.Integer({ minimum: 0 })),
     }),
   ),
   quarantined: Type.Array(Type.Object({ agentId: Type.Integer(), reason: Type.String() })),
@@ -126,7 +128,15 @@ export class Journal {
 }
 
 /** A domain as the file has it. */
-export const savedDomain = ({ spec, agent, devices, addedAt, discovery, labels }: Domain): JournalDomain => ({
+export const savedDomain = ({
+  spec,
+  agent,
+  devices,
+  addedAt,
+  discovery,
+  labels,
+  slot,
+}: Domain): JournalDomain => ({
   name: spec.name,
   ...(spec.domid === undefined ? {} : { domid: spec.domid }),
   ...(spec.uuid === undefined ? {} : { uuid: spec.uuid }),
@@ -141,6 +151,7 @@ export const savedDomain = ({ spec, agent, devices, addedAt, discovery, labels }
   detached: devices.filter(({ own, attached }) => own && !attached).map(({ plan }) => plan.node),
   attached: devices.filter(({ own }) => !own).map(({ plan }) => devicePath(plan)),
   addedAt,
+  slot,
 })
 
 /** What a saved domain was added with; its agent id is pinned now. */
@@ -171,3 +182,6 @@ export const specOf = ({
 /** What the saved domain's ids stood for; undefined where it had none of its own. */
 export const savedLabels = ({ labels }: JournalDomain): LabelOrder | undefined =>
   labels && new Map(Object.entries(labels).map(([space, list]) => [Number(space), list]))
+
+/** When a domain was added, in milliseconds; 0 where that cannot be read. */
+export const addedMs = (addedAt: string): number => Math.max(0, Date.parse(addedAt) || 0)

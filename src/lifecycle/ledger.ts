@@ -26,6 +26,8 @@ export class Ledger {
   readonly unproven = new Set<number>()
   /** What an operator should look at: one sentence for each cause. */
   readonly problems = new Map<string, string>()
+  /** Places at the relay of domains that are not served, and what they vote for stands: to come back, or lost. */
+  readonly places = new Map<string, number>()
   /** Number of the last domain that had a place at the relay. */
   generation = 0
   readonly #journal: Journal
@@ -75,7 +77,7 @@ export class Ledger {
 
   /** A place at the relay; AGENTS_EXHAUSTED. */
   freeSlot(): number {
-    const taken = new Set(this.list.map(({ slot }) => slot))
+    const taken = new Set([...this.list.map(({ slot }) => slot), ...this.places.values()])
     for (let slot = 0; slot < maxGuests; slot++) if (!taken.has(slot)) return slot
     throw new MediatorError('AGENTS_EXHAUSTED', `${maxGuests} domains are served, the most there can be`)
   }

@@ -40,6 +40,10 @@ export class Records {
   restored(text: string): void {
     this.#trail.note({ kind: 'restore', text })
   }
+  /** What a domain had asked for of a former run was asked for again. */
+  recalled(domain: string, text: string): void {
+    this.#trail.note({ kind: 'restore', domain, text })
+  }
   refused(domain: string, text: string): void {
     this.#trail.note({ kind: 'refuse', domain, text })
   }

@@ -1,7 +1,7 @@
 // Taking up what an earlier run left: agents in quarantine, agents half assigned, domains. It works through giving.
 import { errorText } from '../errors.ts'
 import type { Giving } from './giving.ts'
-import { type JournalDomain, specOf } from './journal.ts'
+import { addedMs, type JournalDomain, type JournalState, specOf } from './journal.ts'
 import type { LifecycleParts } from './parts.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -19,12 +19,30 @@ export class Recovery {
   async recover(): Promise<void> {
     const { ledger, tenancies } = this.#rooms
     const state = ledger.take()
+    await this.#recollect(state.domains)
     for (const { agentId, reason } of state.quarantined)
       if (tenancies.isFree(agentId)) tenancies.quarantine(agentId, reason)
     for (const agentId of state.unproven ?? []) await tenancies.proveAgain(agentId)
     for (const saved of state.domains) await this.#takeUp(saved)
     await this.#lookAtOne()
     ledger.taken()
+  }
+
+  /** What domains voted for counts before the first of them is served: no release of one overtakes another's vote. */
+  async #recollect(domains: JournalState['domains']): Promise<void> {
+    const { relay, log } = this.#parts
+    const { ledger } = this.#rooms
+    const former = domains.map(({ name, slot = -1, addedAt }) => ({ name, slot, since: addedMs(addedAt) }))
+    const { domains: standing, foreign } = await relay.recollect(former)
+    for (const { slot, since } of standing) {
+      const found = former.find(each => each.slot === slot && each.since === since)
+      if (found !== undefined) ledger.places.set(found.name, slot)
+    }
+    if (!foreign || domains.length === 0) return
+    const text =
+      'what domains voted for before cannot be believed: until each has asked again, the OFF of one may cut another'
+    log('warn', text)
+    ledger.problems.set('votes', text)
   }
 
   async #takeUp(saved: JournalDomain): Promise<void> {
@@ -34,6 +52,7 @@ export class Recovery {
     const spec = specOf(saved)
     if (isGone?.(spec) === true) {
       log('info', `domain ${name} went while nobody served it`)
+      await this.#rooms.tenancies.forgetVotes(name)
       return tenancies.proveAgain(agentId)
     }
     try {

@@ -52,6 +52,7 @@ export class Taking {
     const outcome = { dryRun, domain: name, agentId, ...noChange }
     if (dryRun) return outcome
     this.#forgetFiles(name)
+    await this.#rooms.tenancies.forgetVotes(name)
     if (holdsAgent) await tenancies.clear(agentId, name)
     ledger.lost.delete(name)
     ledger.problems.delete(`domain ${name}`)

@@ -12,13 +12,15 @@ import type { AgentRelease } from './views.ts'
 export class Tenancies {
   readonly #roster: Roster
   readonly #firmware: Firmware
+  readonly #relay: LifecycleParts['relay']
   readonly #log: LifecycleParts['log']
   readonly #ledger: Ledger
   readonly #records: Records
 
-  constructor({ roster, firmware, log }: LifecycleParts, ledger: Ledger, records: Records) {
+  constructor({ roster, firmware, relay, log }: LifecycleParts, ledger: Ledger, records: Records) {
     this.#roster = roster
     this.#firmware = firmware
+    this.#relay = relay
     this.#log = log
     this.#ledger = ledger
     this.#records = records
@@ -51,6 +53,14 @@ export class Tenancies {
     this.#records.released(domain)
     this.#roster.release(domain.agent.agentId)
     this.#ledger.unproven.delete(domain.agent.agentId)
+  }
+
+  /** Releases what a domain that is not served had asked for of a former run. */
+  async forgetVotes(name: string): Promise<void> {
+    const slot = this.#ledger.places.get(name)
+    if (slot === undefined) return
+    await this.#relay.forget(slot)
+    this.#ledger.places.delete(name)
   }
 
   /** Takes back the agent of a domain that did not come back, and was quarantined for its sake. */

@@ -5,7 +5,14 @@ import { type Space, spaceIds } from '../scmi/space.ts'
 /** Nobody holds a shared rate, level or reset exclusively. */
 export const NOBODY = -1
 
-/** What is known of one space's resources. */
+/** Where the tables are that a successor of this process should find: zeros at first, taken in a fixed order. */
+export interface Books {
+  take(words: number): Uint32Array
+}
+
+const heap: Books = { take: words => new Uint32Array(words) }
+
+/** What is known of one space's resources. The first five tables are `Books`. */
 interface State {
   readonly count: number
   /** Guests' votes: `slotWords` words a resource, a bit a slot. */
@@ -14,14 +21,15 @@ interface State {
   readonly held: Uint32Array
   /** Channels on which its last release went out, and was not followed by another request. */
   readonly released: Uint32Array
-  /** What was asked for on each channel when that was not a release, and what is being asked for now. */
+  /** What was asked for on each channel when that was not a release. */
   readonly wanted: Int32Array
+  /** The slot of the guest that set the rate, level or reset first, and one; 0 for none. */
+  readonly owner: Int32Array
+  /** What is being asked for now. */
   readonly asked: Int32Array
   /** Guests that own the resource, and the host. */
   readonly holders: Uint16Array
   readonly host: Uint8Array
-  /** Slot of the guest that set the rate, level or reset first. */
-  readonly owner: Int16Array
   /** Requests and releases on their way to the firmware: requests for one resource go one after the other. */
   readonly locks: Uint16Array
 }
@@ -31,6 +39,7 @@ interface State {
  * is taken to stand for ever, so that no guest's release cuts it. Methods on the message path allocate nothing.
  */
 export class Arbiter {
+  readonly #slots: number
   readonly #slotWords: number
   readonly #channelWords: number
   readonly #channels: number
@@ -38,8 +47,17 @@ export class Arbiter {
   /** Spaces that the platform has resources in. */
   readonly spaces: readonly Space[]
 
+  /** Words of the tables that are `Books`. */
+  static words(counts: Counts, slots: number, channels: number): number {
+    const each = ((slots + 31) >>> 5) + 2 * ((channels + 31) >>> 5) + channels + 1
+    let words = 0
+    for (let space = 0; space < spaceIds; space++) words += (counts[space] ?? 0) * each
+    return words
+  }
+
   /** For `slots` guests and `channels` firmware channels, over the platform's resources. */
-  constructor(counts: Counts, slots: number, channels: number) {
+  constructor(counts: Counts, slots: number, channels: number, books: Books = heap) {
+    this.#slots = slots
     this.#slotWords = (slots + 31) >>> 5
     this.#channelWords = (channels + 31) >>> 5
     this.#channels = channels
@@ -48,22 +66,37 @@ export class Arbiter {
       if (count === 0) return undefined
       return {
         count,
-        votes: new Uint32Array(count * this.#slotWords),
-        held: new Uint32Array(count * this.#channelWords),
-        released: new Uint32Array(count * this.#channelWords),
-        wanted: new Int32Array(count * channels),
+        votes: books.take(count * this.#slotWords),
+        held: books.take(count * this.#channelWords),
+        released: books.take(count * this.#channelWords),
+        wanted: signed(books.take(count * channels)),
+        owner: signed(books.take(count)),
         asked: new Int32Array(count),
         holders: new Uint16Array(count),
         host: new Uint8Array(count),
-        owner: new Int16Array(count).fill(NOBODY),
         locks: new Uint16Array(count),
       }
     })
     this.spaces = [...this.#states.keys()].filter(space => this.#states[space] !== undefined)
   }
 
-  /** Counts holders anew: `guests` are the grants of every guest there is, `host` what the host uses itself. */
-  setHolders(guests: Iterable<Grants>, host: Grants): void {
+  /** Bounds what a file held: bits of slots and channels that there are, owners that can be. */
+  bound(): void {
+    for (const space of this.spaces) {
+      const { count, votes, held, released, owner } = this.#states[space] as State
+      clearBeyond(votes, this.#slotWords, this.#slots)
+      clearBeyond(held, this.#channelWords, this.#channels)
+      clearBeyond(released, this.#channelWords, this.#channels)
+      for (let id = 0; id < count; id++)
+        if ((owner[id] as number) < 0 || (owner[id] as number) > this.#slots) owner[id] = 0
+    }
+  }
+
+  /**
+   * Counts holders anew: `guests` are the grants of every guest there is, `host` what the host uses itself. Guests in the
+   * slots `absent` are not there yet: they hold what they have asked for.
+   */
+  setHolders(guests: Iterable<Grants>, host: Grants, absent: Iterable<number> = []): void {
     for (const space of this.spaces) this.#states[space]?.holders.fill(0)
     for (const space of this.spaces) {
       const state = this.#states[space] as State
@@ -78,6 +111,11 @@ export class Arbiter {
           if (owns(owned, id)) state.holders[id] = (state.holders[id] ?? 0) + 1
       }
     }
+    for (const slot of absent)
+      for (const space of this.spaces) {
+        const { holders } = this.#states[space] as State
+        for (const id of this.stakes(space, slot)) holders[id] = (holders[id] ?? 0) + 1
+      }
   }
 
   /** Whether two or more can reach it. */
@@ -171,12 +209,12 @@ export class Arbiter {
 
   /** The slot that has the resource's rate, level or reset to itself, or NOBODY. */
   owner(space: Space, id: number): number {
-    return this.#states[space]?.owner[id] ?? NOBODY
+    return (this.#states[space]?.owner[id] ?? 0) - 1
   }
 
   own(space: Space, id: number, slot: number): void {
     const state = this.#states[space]
-    if (state !== undefined) state.owner[id] = slot
+    if (state !== undefined) state.owner[id] = slot + 1
   }
 
   /** Whether a request or a release is under way. */
@@ -225,6 +263,16 @@ export class Arbiter {
     for (let word = at; word < at + this.#channelWords; word++) if (held?.[word] !== 0) return true
     return false
   }
+}
+
+const signed = ({ buffer, byteOffset, length }: Uint32Array): Int32Array =>
+  new Int32Array(buffer, byteOffset, length)
+
+/** Clears bits from `bits` on in every group of `each` words. */
+function clearBeyond(words: Uint32Array, each: number, bits: number): void {
+  const rest = bits & 31
+  if (rest === 0) return
+  for (let at = each - 1; at < words.length; at += each) words[at] = (words[at] as number) & (2 ** rest - 1)
 }
 
 function setBit(words: Uint32Array, at: number, bit: number, on: boolean): void {

@@ -41,13 +41,31 @@ export interface GuestOpening {
   readonly maxMessageBytes: number
   /** A former run of the daemon served it. */
   readonly returning?: boolean
+  /** When its domain was added, in milliseconds: what it votes for is kept for a successor under that name. */
+  readonly since?: number
   /** With link kind xen-smc. */
   readonly trapped?: TrappedDomain
+}
+
+/** A domain that a former run of the daemon served: in which slot, and when it was added, in milliseconds. */
+export interface FormerDomain {
+  readonly slot: number
+  readonly since: number
+}
+
+/** What was found of former domains' votes. */
+export interface Recollection {
+  /** Domains whose votes stand, until they are opened or forgotten. */
+  readonly domains: readonly FormerDomain[]
+  /** The votes of this boot's former run are there, and cannot be believed. */
+  readonly foreign: boolean
 }
 
 export type RelayCommand =
   | { readonly type: 'request'; readonly channel: number; readonly frame: Uint8Array }
   | { readonly type: 'configure'; readonly setup: RelaySetup }
+  | { readonly type: 'recollect'; readonly domains: readonly FormerDomain[] }
+  | { readonly type: 'forget'; readonly slot: number }
   | { readonly type: 'open'; readonly guest: GuestOpening }
   | { readonly type: 'grants'; readonly slot: number; readonly grants: Grants }
   | { readonly type: 'rename'; readonly slot: number; readonly name: string }
@@ -80,8 +98,18 @@ export interface RelayPort {
   /** One exchange with the firmware. FIRMWARE_SILENT when nothing came within the deadline. */
   request(channel: number, frame: Uint8Array): Promise<Uint8Array>
   configure(setup: RelaySetup): Promise<void>
-  /** Opens a guest's link. SOCKET_PATH when it cannot. */
-  open(guest: GuestOpening): Promise<void>
+  /**
+   * Before any guest is opened: votes of these domains stand, from now on, until they are opened or forgotten. What
+   * anybody else had asked for of a former run is released.
+   */
+  recollect(domains: readonly FormerDomain[]): Promise<Recollection>
+  /** What the domain that is not opened in this slot had asked for of a former run is released. */
+  forget(slot: number): Promise<void>
+  /**
+   * Opens a guest's link. SOCKET_PATH when it cannot. What it had asked for of a former run, if that stands and it still
+   * owns it, is asked for again before; then a report is given.
+   */
+  open(guest: GuestOpening): Promise<RestoreReport | undefined>
   /**
    * Puts other grants in force for a guest. Resolves when no message judged by the former ones is under way any more,
    * and what the guest had asked for of resources it has lost is withdrawn.
@@ -115,8 +143,14 @@ export abstract class RelayCommands implements RelayPort {
   async configure(setup: RelaySetup): Promise<void> {
     await this.execute({ type: 'configure', setup })
   }
-  async open(guest: GuestOpening): Promise<void> {
-    await this.execute({ type: 'open', guest })
+  recollect(domains: readonly FormerDomain[]): Promise<Recollection> {
+    return this.execute({ type: 'recollect', domains }) as Promise<Recollection>
+  }
+  async forget(slot: number): Promise<void> {
+    await this.execute({ type: 'forget', slot })
+  }
+  open(guest: GuestOpening): Promise<RestoreReport | undefined> {
+    return this.execute({ type: 'open', guest }) as Promise<RestoreReport | undefined>
   }
   async grants(slot: number, grants: Grants): Promise<void> {
     await this.execute({ type: 'grants', slot, grants })

@@ -1,6 +1,6 @@
 // The relay: mediator, firmware-link and guests' links on one reactor, and the main thread's commands to them. Everything
 // here runs on one thread and waits for nothing; what takes time calls back.
-import { AuditRingWriter } from '../audit/ring.ts'
+import { type AuditProducer, AuditRingWriter } from '../audit/ring.ts'
 import { errorText, MediatorError } from '../errors.ts'
 import type { FirmwareHandler, FirmwareLink } from '../firmware-link/firmware-link.ts'
 import type { FrameHandler, GuestLink, GuestLinkSpec } from '../guest-link/guest-link.ts'
@@ -18,10 +18,11 @@ import { type GuestState, maxGuests } from './guest.ts'
 import { VirtualIdentity } from './identity.ts'
 import { InFlight } from './in-flight.ts'
 import { KeptSession } from './kept-session.ts'
+import { KeptVotes } from './kept-votes.ts'
 import { Mailbox } from './mailbox.ts'
 import { Mediator } from './mediator.ts'
 import { OlderGuest } from './older-guest.ts'
-import type { GuestOpening, RelayCommand, RelaySetup } from './relay-port.ts'
+import type { FormerDomain, GuestOpening, RelayCommand, RelaySetup } from './relay-port.ts'
 
 /** Called once, when a command is done. */
 export type Done = (error: unknown, result?: unknown) => void
@@ -40,6 +41,8 @@ export interface RelayParts {
   readonly onReconnected?: (channel: number) => void
   /** Where the session of a guest is kept for a successor of this process; undefined for guests that cannot outlive it. */
   readonly sessionFile?: (name: string, link: GuestLinkSpec) => string | undefined
+  /** Where votes are kept for a successor of this process. */
+  readonly votesFile?: string
   readonly log?: (level: 'info' | 'warn', text: string) => void
   /** How often silent firmware is looked for, in milliseconds. */
   readonly expireMs: number
@@ -62,6 +65,9 @@ export class Relay implements FirmwareHandler, FrameHandler {
   /** Sessions that are kept, and of which link. */
   readonly #kept = new Map<number, { readonly session: KeptSession; readonly link: GuestLinkSpec }>()
   #setup: RelaySetup = unconfigured
+  #votes: KeptVotes | undefined = undefined
+  /** Slots of domains that a former run served, whose votes stand, and that are not opened yet. */
+  readonly #absent = new Set<number>()
   #arbiter: Arbiter
   #mediator: Mediator
 
@@ -129,6 +135,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
     this.#firmware.close()
     for (const { session } of this.#kept.values()) session.close()
     this.#kept.clear()
+    this.#votes?.close()
   }
 
   #execute(command: RelayCommand, done: Done): void {
@@ -146,10 +153,13 @@ export class Relay implements FirmwareHandler, FrameHandler {
             'NOT_SUPPORTED',
             'the relay cannot be configured anew while it serves guests',
           )
-        this.#setup = command.setup
-        this.#arbiter = this.#newArbiter()
-        this.#mediator = this.#newMediator()
+        this.#configure(command.setup)
         return done(undefined)
+      case 'recollect':
+        return this.#recollect(command.domains, done)
+      case 'forget':
+        if (this.#absent.has(command.slot)) this.#drop(command.slot)
+        return this.#mediator.own.whenReleased(() => done(undefined))
       case 'open':
         return this.#open(command.guest, done)
       case 'grants':
@@ -169,8 +179,43 @@ export class Relay implements FirmwareHandler, FrameHandler {
     }
   }
 
+  #configure(setup: RelaySetup): void {
+    const { votesFile } = this.#parts
+    const shape = { counts: setup.counts, slots: maxGuests, channels: this.#firmware.channels }
+    this.#setup = setup
+    this.#votes?.close()
+    this.#votes =
+      votesFile === undefined ? undefined : this.#orWarn('votes', () => KeptVotes.open(votesFile, shape))
+    this.#arbiter = this.#newArbiter()
+    this.#arbiter.bound()
+    this.#mediator = this.#newMediator()
+    this.#absent.clear()
+    for (const slot of this.#votes?.taken ?? []) this.#absent.add(slot)
+    this.#countHolders()
+  }
+
   #newArbiter(): Arbiter {
-    return new Arbiter(this.#setup.counts, maxGuests, this.#firmware.channels)
+    return new Arbiter(this.#setup.counts, maxGuests, this.#firmware.channels, this.#votes)
+  }
+
+  /** Votes of every one of these domains count before the first of them is served. */
+  #recollect(domains: readonly FormerDomain[], done: Done): void {
+    const stands = ({ slot, since }: FormerDomain): boolean =>
+      this.#absent.has(slot) && this.#votes?.since(slot) === since
+    const standing = domains.filter(stands)
+    for (let slot = 0; slot < maxGuests; slot++)
+      if (this.#mediator.guests[slot] === undefined && !standing.some(each => each.slot === slot))
+        this.#drop(slot)
+    const foreign = this.#votes?.foreign ?? false
+    this.#mediator.own.whenReleased(() => done(undefined, { domains: standing, foreign }))
+  }
+
+  /** Nobody is in the slot: what stands there of a former run is withdrawn. */
+  #drop(slot: number): void {
+    this.#votes?.assign(slot, 0)
+    this.#absent.delete(slot)
+    this.#mediator.admission.withdrawAll(slot, [])
+    this.#countHolders()
   }
 
   #newMediator(): Mediator {
@@ -210,11 +255,10 @@ export class Relay implements FirmwareHandler, FrameHandler {
   }
 
   #open(opening: GuestOpening, done: Done): void {
-    const { slot, generation, name, agentId, channel, grants } = opening
+    const { slot, name, channel, grants } = opening
     if (this.#mediator.guests[slot] !== undefined)
       throw new MediatorError('DOMAIN_EXISTS', `relay slot ${slot} is taken`)
-    const audit = this.#audit.producers[slot]
-    if (audit === undefined || slot >= maxGuests)
+    if (this.#audit.producers[slot] === undefined || slot >= maxGuests)
       throw new MediatorError('AGENTS_EXHAUSTED', `the relay serves ${maxGuests} guests, no more`)
     this.#refuseUnknown(channel)
     const { maxMessageBytes } = this.#firmware
@@ -223,6 +267,30 @@ export class Relay implements FirmwareHandler, FrameHandler {
         'NOT_SUPPORTED',
         `the firmware answers with up to ${maxMessageBytes} bytes, more than the ${opening.maxMessageBytes} that ${name} can take`,
       )
+    const known = this.#absent.has(slot)
+    if (opening.returning !== true || !known) {
+      if (known) this.#drop(slot)
+      this.#serve(opening)
+      return done(undefined)
+    }
+    this.#mediator.admission.withdrawAll(slot, grants.owned)
+    this.#mediator.restoration.recall({ slot, channel, grants }, (error, report) => {
+      try {
+        // Told again with the rest, when it answers.
+        if (error !== undefined) this.reconnected(channel)
+        this.#serve(opening)
+        done(undefined, report)
+      } catch (fault) {
+        done(fault)
+      }
+    })
+  }
+
+  /** Makes the guest's link; what it asks from then on is served. */
+  #serve(opening: GuestOpening): void {
+    const { slot, generation, name, agentId, channel, grants } = opening
+    const { maxMessageBytes } = this.#firmware
+    const audit = this.#audit.producers[slot] as AuditProducer
     const older = opening.versions && compileOlder(this.#setup.versions, opening.versions)
     const between = older && new OlderGuest(older, this)
     const made = this.#parts.makeLink(opening, between ?? this)
@@ -254,8 +322,9 @@ export class Relay implements FirmwareHandler, FrameHandler {
     guest.identity.kept = guest.kept
     if (between !== undefined) between.guest = guest
     this.#mediator.guests[slot] = guest
+    this.#absent.delete(slot)
+    this.#votes?.assign(slot, opening.since ?? 0)
     this.#countHolders()
-    done(undefined)
   }
 
   /** `rules`: of a guest that is shown older versions. */
@@ -272,7 +341,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
     guest.name = name
     const kept = this.#kept.get(slot)
     const path = kept && this.#parts.sessionFile?.(name, kept.link)
-    if (path !== undefined) this.#orWarn(name, () => kept?.session.rename(path))
+    if (path !== undefined) this.#orWarn(`${name}: its session`, () => kept?.session.rename(path))
     this.#regrant(slot, guest.grants, done)
   }
 
@@ -281,7 +350,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
     const path = this.#parts.sessionFile?.(name, link)
     if (path === undefined) return undefined
     const { subscriptions } = this.#mediator.routing
-    return this.#orWarn(name, () => {
+    return this.#orWarn(`${name}: its session`, () => {
       const session = KeptSession.open(path, subscriptions.kinds)
       if (returning !== true) session.mark(undefined) // of a former domain of that name
       this.#kept.set(slot, { session, link })
@@ -295,15 +364,15 @@ export class Relay implements FirmwareHandler, FrameHandler {
     if (kept === undefined) return
     this.#kept.delete(slot)
     this.#mediator.routing.subscriptions.keep(slot, undefined)
-    this.#orWarn(this.#mediator.guests[slot]?.name ?? '', () => kept.session.remove())
+    this.#orWarn(`${this.#mediator.guests[slot]?.name}: its session`, () => kept.session.remove())
   }
 
   /** A guest is served all the same when its session cannot be kept. */
-  #orWarn<T>(name: string, work: () => T): T | undefined {
+  #orWarn<T>(what: string, work: () => T): T | undefined {
     try {
       return work()
     } catch (error) {
-      this.#parts.log?.('warn', `${name}: its session cannot be kept over a restart: ${errorText(error)}`)
+      this.#parts.log?.('warn', `${what} cannot be kept over a restart: ${errorText(error)}`)
       return undefined
     }
   }
@@ -331,6 +400,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
     guest.inFlight.whenQuiet(() =>
       this.#withdraw(guest, former, () => {
         this.#forgetKept(slot)
+        this.#votes?.assign(slot, 0)
         this.#mediator.guests[slot] = undefined
         guest.counters[CONNECTED] = 0
         this.#countHolders()
@@ -356,7 +426,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
 
   #countHolders(): void {
     const guests = this.#mediator.guests.flatMap(guest => (guest === undefined ? [] : [guest.grants]))
-    this.#arbiter.setHolders(guests, this.#setup.host)
+    this.#arbiter.setHolders(guests, this.#setup.host, this.#absent)
   }
 
   /** Lets the firmware's deadlines pass, and tells who is connected, every few milliseconds. */

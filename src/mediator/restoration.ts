@@ -2,7 +2,7 @@
 // have is asked for again. Votes and subscriptions only: a rate or a level is the guest's to set anew.
 import { MediatorError } from '../errors.ts'
 import { owns } from '../permissions/grants.ts'
-import type { Rules } from '../permissions/rules.ts'
+import { type Rules, type VoteRule, wellFormed } from '../permissions/rules.ts'
 import { header } from '../scmi/header.ts'
 import { power } from '../scmi/power.ts'
 import { BUSY, COMMS_ERROR, DENIED, SUCCESS } from '../scmi/status.ts'
@@ -28,9 +28,14 @@ interface Switch {
   readonly on: boolean
 }
 
+/** Who may have asked for something. */
+type Behind = Pick<GuestState, 'slot' | 'channel' | 'grants'> & { readonly closing?: boolean }
+
 /** One channel's, under way. */
 interface Work {
   readonly channel: number
+  /** The one guest that all this is for, which is not served yet; undefined where it is for all behind the channel. */
+  readonly only: Behind | undefined
   readonly refused: ReadonlySet<number>
   readonly done: (error: unknown, report?: RestoreReport) => void
   switches: Switch[]
@@ -82,18 +87,40 @@ export class Restoration {
     this.#waiting.add(channel)
     this.#stand(channel, RESTORING)
     this.#end(channel, new MediatorError('SYSTEM', `firmware channel ${channel} is being restored anew`))
+    this.#start(channel, undefined, new Set(refused), done)
+  }
+
+  /**
+   * Asks again for what a guest asked for of a former run of this daemon: the platform may have been restarted with it.
+   * The guest is to be served when `done` is called, and not before. FIRMWARE_SILENT when the platform does not answer.
+   * On a channel that waits to be restored nothing is done now: all is done then.
+   */
+  recall(guest: Behind, done: Work['done']): void {
+    const { channel } = guest
+    if (this.#waiting.has(channel)) return done(undefined)
+    this.#start(channel, guest, new Set(), done)
+  }
+
+  #start(channel: number, only: Behind | undefined, refused: ReadonlySet<number>, done: Work['done']): void {
     const work: Work = {
       channel,
-      refused: new Set(refused),
+      only,
+      refused,
       done,
       switches: [],
       asking: false,
-      subscriptions: NOT_YET,
+      subscriptions: only === undefined ? NOT_YET : 0, // who goes on is subscribed again later
       report: { votes: 0, releases: 0, subscriptions: 0, failed: [] },
     }
     work.switches = this.#switches(work)
     this.#works.set(channel, work)
     this.#next(work)
+  }
+
+  /** Guests that it is for. */
+  #behind({ channel, only }: Work): readonly Behind[] {
+    if (only !== undefined) return [only]
+    return this.#parts.guests.filter(guest => guest?.channel === channel) as GuestState[]
   }
 
   /** Goes on with what waited for another request. Call it now and then. */
@@ -121,7 +148,7 @@ export class Restoration {
   }
 
   /** All that must be switched on, then all that nobody needs. */
-  #switches({ channel, refused }: Work): Switch[] {
+  #switches(work: Work): Switch[] {
     const { rules, arbiter } = this.#parts
     const rank = (at: number): number =>
       suppliesFirst.includes(at >>> 8) ? suppliesFirst.indexOf(at >>> 8) : suppliesFirst.length
@@ -133,32 +160,29 @@ export class Restoration {
     for (const at of votes) {
       const protocol = at >>> 8
       for (let id = 0; id < arbiter.count(protocol); id++) {
-        if (this.#asks(channel, refused, protocol, id)) on.push({ at, id, on: true })
-        else if (this.#isLeft(channel, protocol, id)) off.push({ at, id, on: false })
+        if (this.#asks(work, protocol, id)) on.push({ at, id, on: true })
+        else if (this.#isLeft(work, protocol, id)) off.push({ at, id, on: false })
       }
     }
     return [...on, ...off.reverse()]
   }
 
   /** Whether a guest behind the channel needs the resource. */
-  #asks(channel: number, refused: ReadonlySet<number>, protocol: number, id: number): boolean {
-    return this.#parts.guests.some(
-      guest =>
-        guest?.channel === channel &&
-        !guest.closing &&
-        !refused.has(guest.slot) &&
-        this.#parts.arbiter.voted(protocol, id, guest.slot),
+  #asks(work: Work, protocol: number, id: number): boolean {
+    return this.#behind(work).some(
+      ({ slot, closing }) =>
+        closing !== true && !work.refused.has(slot) && this.#parts.arbiter.voted(protocol, id, slot),
     )
   }
 
   /** Whether nobody needs the resource, and it was this channel that released it last, or did not get to. */
-  #isLeft(channel: number, protocol: number, id: number): boolean {
-    const { arbiter, guests } = this.#parts
+  #isLeft(work: Work, protocol: number, id: number): boolean {
+    const { arbiter } = this.#parts
     if (arbiter.othersVote(protocol, id, NOBODY)) return false
-    if (arbiter.held(protocol, id, channel)) return true
+    if (arbiter.held(protocol, id, work.channel)) return true
     return (
-      arbiter.released(protocol, id, channel) &&
-      guests.some(guest => guest?.channel === channel && owns(guest.grants.owned[protocol], id))
+      arbiter.released(protocol, id, work.channel) &&
+      this.#behind(work).some(({ grants }) => owns(grants.owned[protocol], id))
     )
   }
 
@@ -183,15 +207,15 @@ export class Restoration {
     const vote = rules.votes[at]
     const protocol = at >>> 8
     // Looked at again: others went on meanwhile.
-    const wanted = on ? this.#asks(channel, work.refused, protocol, id) : this.#isLeft(channel, protocol, id)
+    const wanted = on ? this.#asks(work, protocol, id) : this.#isLeft(work, protocol, id)
     if (vote === undefined || !wanted) return
     const frame = new Uint8Array(4 + (rules.size[at] as number))
     const ints = new Int32Array(frame.buffer)
     ints[0] = header(protocol, at & 0xff)
     ints[rules.resource[at] as number] = id
-    const value = on ? arbiter.wanted(protocol, id, channel) || vote.on : vote.off
-    ints[vote.word] = value
-    arbiter.ask(protocol, id, value)
+    ints[vote.word] = vote.off
+    if (on) this.#askOn(ints, at, vote, id, channel)
+    arbiter.ask(protocol, id, ints[vote.word] as number)
     work.asking = true
     arbiter.lock(protocol, id)
     own.request(channel, frame, (transfer: Transfer) => {
@@ -206,8 +230,24 @@ export class Restoration {
     })
   }
 
+  /** What was asked for last, where that can be asked for: it may come from a file. */
+  #askOn(
+    ints: Int32Array,
+    at: number,
+    { word, mask, on, off, neutral }: VoteRule,
+    id: number,
+    channel: number,
+  ): void {
+    const { rules, arbiter } = this.#parts
+    const value = arbiter.wanted(at >>> 8, id, channel)
+    ints[word] = value
+    const asks = value !== 0 && (value & ~mask) === 0 && value !== off && value !== neutral
+    const may = value === on || !arbiter.shared(at >>> 8, id)
+    if (!asks || !may || !wellFormed(rules.checks[at], ints)) ints[word] = on
+  }
+
   #book(work: Work, { at, id, on }: Switch, status: number): void {
-    const { arbiter, rules, guests } = this.#parts
+    const { arbiter, rules } = this.#parts
     const { channel, report } = work
     const protocol = at >>> 8
     // Silence is no refusal: it may have been switched.
@@ -224,10 +264,11 @@ export class Restoration {
     if (!on) return
     // A vote that the platform does not take is none: its guest is told so when it looks.
     arbiter.hold(protocol, id, channel, false)
-    for (const guest of guests) if (guest?.channel === channel) arbiter.vote(protocol, id, guest.slot, false)
+    for (const { slot } of this.#behind(work)) arbiter.vote(protocol, id, slot, false)
   }
 
   #finish(work: Work): void {
+    if (work.only !== undefined) return this.#end(work.channel, undefined)
     this.#waiting.delete(work.channel)
     this.#stand(work.channel, SERVED, work.refused)
     this.#parts.admission.releaseAbandoned()

@@ -244,7 +244,7 @@ describe('the file', () => {
     site.breakJournal(false)
     await site.lifecycle.settle()
     expect(JSON.parse(readFileSync(path, 'utf8')).domains).toHaveLength(1)
-    expect(readdirSync(site.directory).sort()).toEqual(['audit.jsonl', 'domains.json'])
+    expect(readdirSync(site.directory).sort()).toEqual(['audit.jsonl', 'domains.json', 'votes'])
   })
 
   test('nothing there is nothing saved', () => {

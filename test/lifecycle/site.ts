@@ -1,5 +1,6 @@
 // A whole daemon in this thread but for its sockets: real lifecycle, relay, platform, log and journal, over a directory of
 // its own, with faults where the machine or the firmware can have them. No test.
+
 import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +10,7 @@ import { AuditLog } from '../../src/audit/log.ts'
 import type { AuditEntry, AuditRecord } from '../../src/audit/record.ts'
 import { createAuditRing } from '../../src/audit/ring-layout.ts'
 import { AuditRingReader } from '../../src/audit/ring-reader.ts'
+import { votesFile } from '../../src/config/paths.ts'
 import type { DeviceTree } from '../../src/dt/fdt.ts'
 import { loadDeviceTree } from '../../src/dt/load.ts'
 import { MediatorError } from '../../src/errors.ts'
@@ -207,6 +209,7 @@ export class Site {
       counters,
       expireMs: 10,
       onReconnected: channel => site?.lifecycle?.firmwareReturned(channel),
+      votesFile: votesFile({ run: directory }),
     })
     const made = new Site({ directory, platform, link, relay, reactor })
     site = made

@@ -178,6 +178,8 @@ export interface MachineOptions {
   readonly versions?: readonly (readonly [number, number])[]
   /** Where guests' sessions are kept for a successor, by the guest's name. */
   readonly sessionFile?: (name: string) => string
+  /** Where votes are kept for a successor. */
+  readonly votesFile?: string
   readonly log?: string[]
 }
 
@@ -262,6 +264,7 @@ export class Machine {
       audit: ring,
       counters: this.#counters,
       expireMs: 10,
+      ...(options.votesFile === undefined ? {} : { votesFile: options.votesFile }),
       ...(options.sessionFile === undefined ? {} : { sessionFile: options.sessionFile }),
       log: (level, text) => options.log?.push(`${level} ${text}`),
     })
@@ -347,6 +350,7 @@ export class Machine {
       name?: string
       versions?: ReadonlyMap<number, number>
       returning?: boolean
+      since?: number
     } = {},
   ): MemoryGuest {
     const slot = this.guests.length
@@ -364,10 +368,11 @@ export class Machine {
       maxMessageBytes?: number
       versions?: ReadonlyMap<number, number>
       returning?: boolean
+      since?: number
     } = {},
-  ): void {
+  ): unknown {
     const channel = options.channel ?? slot + 1
-    this.execute({
+    return this.execute({
       type: 'open',
       guest: {
         slot,
@@ -380,6 +385,7 @@ export class Machine {
         link: { kind: 'message-socket', path: 'none' },
         smcId: 0,
         returning: options.returning ?? false,
+        ...(options.since === undefined ? {} : { since: options.since }),
         maxMessageBytes: options.maxMessageBytes ?? 128,
       },
     })
