@@ -1,5 +1,6 @@
 // That filter, copy-in, handle and complete allocate nothing per message, over the embedded platform. A process of its own.
 
+import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
@@ -13,6 +14,7 @@ import { Reactor } from '../../src/native/reactor.ts'
 import { compileDense } from '../../src/permissions/dense.ts'
 import { compileGrants, noGrants, protocolIds } from '../../src/permissions/grants.ts'
 import { Transfer } from '../../src/transfer.ts'
+import { temporaryFolder } from '../audit/temporary.ts'
 import { collectionsWithin } from '../native/no-garbage.ts'
 import { example, word } from '../platform/ask.ts'
 
@@ -130,6 +132,7 @@ test('no garbage is collected in ten million messages', async () => {
     audit: shared,
     counters: createCounters(maxGuests),
     expireMs: 1000,
+    votesFile: join(temporaryFolder(), 'votes'),
   })
   const counts = new Uint32Array(protocolIds)
   for (const [protocol, count] of [
