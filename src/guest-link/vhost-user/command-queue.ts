@@ -92,7 +92,9 @@ export class CommandQueue {
     while (left > 0) {
       const head = queue.peek()
       if (head === EMPTY) {
-        if (queue.arm()) break
+        // The answers first: whoever runs on this CPU may come to ask for more before we have to wait to be told.
+        if (queue.publish()) ring.signal()
+        else if (queue.arm()) break
         continue
       }
       if (head < 0) {
