@@ -30,10 +30,10 @@ test.prop([fc.array(step, { maxLength: 60 })], { seed: 1, numRuns: 500 })(
       }
       for (const [index, list] of model.entries()) {
         const found: number[] = []
-        for (let at = lists.head[index] as number; at !== noSlot; at = lists.next[at] as number)
-          found.push(at)
+        for (let at = lists.first(index); at !== noSlot; at = lists.next(at)) found.push(at)
         expect(found).toEqual(list.map(each => each.slot))
-        for (const each of found) expect(lists.state[each]).toBe(index)
+        for (const each of found) expect(lists.state(each)).toBe(index)
+        expect(found.map(each => lists.wait(each))).toEqual(list.map(each => (0x7fff_ffff + each.wait) | 0))
       }
     }
   },

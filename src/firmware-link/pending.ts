@@ -11,6 +11,7 @@ import {
   tableIndex,
   token,
   tokenMask,
+  tokenShift,
   tokens,
 } from '../scmi/header.ts'
 import { COMMS_ERROR, SUCCESS } from '../scmi/status.ts'
@@ -59,8 +60,17 @@ const typeBits = 0x300
 const asPresented = -1
 const lost = -2
 
-/** `tokenMask`'s lowest bit. */
-const tokenShift = 18
+/** Slots are channel * tokens + token. */
+const slotShift = 10
+const slotMask = tokens - 1
+// Words of a slot: its header as sent, our token in it; the payload's first word, the version that a NEGOTIATE asks for;
+// what the command's sender calls its delayed response, 0 for none; the agent's own header.
+const HEADER = 0
+const ARGUMENT = 1
+const TAG = 2
+const AGENT_HEADER = 3
+const wordShift = 2
+
 const negotiate = NEGOTIATE_PROTOCOL_VERSION
 const resetAgent = base.messages.BASE_RESET_AGENT_CONFIGURATION.id
 const baseId = base.id
@@ -77,15 +87,8 @@ export class Pending {
   readonly #timeout: number
   readonly #quarantine: number
   readonly #sizes = new ResponseSizes()
-  /** Slots are channel * 1024 + token. */
   readonly #transfer: (Transfer | undefined)[]
-  /** Header word as sent, our token in it. */
-  readonly #header: Uint32Array
-  /** First word of the payload: the version that a NEGOTIATE asks for. */
-  readonly #argument: Uint32Array
-  /** What the command's sender calls its delayed response, 0 for none; and the agent's own header word. */
-  readonly #tag: Int32Array
-  readonly #agentHeader: Int32Array
+  readonly #words: Int32Array
   /** Slots in order of deadline, a list for each state. */
   readonly #lists: SlotLists
   /** Free tokens of each channel, a ring: the one that rested longest is taken first. */
@@ -107,10 +110,7 @@ export class Pending {
     this.#quarantine = (options.quarantineSeconds ?? 60) * 1_000_000
     this.#transfer = new Array<Transfer | undefined>(slots).fill(undefined)
     this.#lists = new SlotLists(slots, 4)
-    this.#header = new Uint32Array(slots)
-    this.#argument = new Uint32Array(slots)
-    this.#tag = new Int32Array(slots)
-    this.#agentHeader = new Int32Array(slots)
+    this.#words = new Int32Array(slots << wordShift)
     this.#free = Uint16Array.from({ length: slots }, (_, i) => i % tokens)
     this.#freeFirst = new Uint16Array(channels)
     this.#freeCount = new Uint16Array(channels).fill(tokens)
@@ -134,27 +134,32 @@ export class Pending {
    * @returns the header word to send instead of the command's own; -1 when the channel takes no more now
    */
   begin(channel: number, transfer: Transfer, now: number): number {
-    if ((this.#inFlight[channel] as number) >= this.#maxInFlight || this.#freeCount[channel] === 0) return -1
+    const free = this.#freeCount[channel] as number
+    const inFlight = this.#inFlight[channel] as number
+    if (inFlight >= this.#maxInFlight || free === 0) return -1
     const first = this.#freeFirst[channel] as number
-    const tokenValue = this.#free[channel * tokens + first] as number
-    this.#freeFirst[channel] = (first + 1) % tokens
-    this.#freeCount[channel] = (this.#freeCount[channel] as number) - 1
-    this.#inFlight[channel] = (this.#inFlight[channel] as number) + 1
-    const slot = channel * tokens + tokenValue
-    const word = ((transfer.words[0] as number) & ~(tokenMask | reservedMask)) | (tokenValue << tokenShift)
+    const tokenValue = this.#free[(channel << slotShift) + first] as number
+    this.#freeFirst[channel] = (first + 1) & slotMask
+    this.#freeCount[channel] = free - 1
+    this.#inFlight[channel] = inFlight + 1
+    const slot = (channel << slotShift) + tokenValue
+    const { ints, header } = transfer
+    const word = ((ints[0] as number) & ~(tokenMask | reservedMask)) | (tokenValue << tokenShift)
+    const at = slot << wordShift
+    const words = this.#words
+    words[at + HEADER] = word
+    words[at + ARGUMENT] = ints[1] as number
+    words[at + TAG] = transfer.tag
+    words[at + AGENT_HEADER] = header
     this.#transfer[slot] = transfer
-    this.#header[slot] = word
-    this.#argument[slot] = transfer.words[1] as number
-    this.#tag[slot] = transfer.tag
-    this.#agentHeader[slot] = transfer.header
     this.#lists.append(slot, WAITING, (now + this.#timeout) | 0)
     return word
   }
 
   /** Takes a command back that could not be sent after `begin`. */
   abandon(channel: number, word: number): void {
-    const slot = channel * tokens + token(word)
-    if (this.#lists.state[slot] === WAITING) this.#finish(slot)
+    const slot = (channel << slotShift) + token(word)
+    if (this.#lists.state(slot) === WAITING) this.#finish(slot)
   }
 
   /**
@@ -163,30 +168,30 @@ export class Pending {
    * @returns the transfer that is answered; undefined where the frame was counted and dropped
    */
   accept(channel: number, frame: ReceivedFrame, length: number): Transfer | undefined {
-    const { words } = frame
-    const word = words[0] as number
-    const slot = channel * tokens + token(word)
+    const { ints } = frame
+    const word = ints[0] as number
     if (length < 4 || channel < 0 || channel >= this.#channels || messageType(word) !== COMMAND)
       return this.#drop()
-    const state = this.#lists.state[slot] as number
-    if (state === FREE || state === PROMISED || word !== this.#header[slot]) return this.#drop()
+    const slot = (channel << slotShift) + token(word)
+    const at = slot << wordShift
+    const state = this.#lists.state(slot)
+    if (state === FREE || state === PROMISED || word !== this.#words[at + HEADER]) return this.#drop()
     if (state === QUARANTINED) {
       this.counters.late++
       this.#finish(slot)
       return undefined
     }
     const transfer = this.#transfer[slot] as Transfer
-    const sent = this.#header[slot] as number
-    const argument = this.#argument[slot] as number
-    const status = frame.ints[1] as number
+    const argument = this.#words[at + ARGUMENT] as number
+    const status = ints[1] as number
     const promised = transfer.tag !== 0
     // After an error status nothing counts: the standard lets a receiver ignore what follows.
     const believed =
       status === SUCCESS
         ? length <= transfer.bytes.length &&
-          length <= words.length * 4 &&
+          length <= ints.length * 4 &&
           ((promised && length === 8) || // accepted, and no more than that
-            this.#sizes.fits(tableIndex(sent), this.#version(channel, protocolId(sent)), length))
+            this.#sizes.fits(tableIndex(word), this.#version(channel, protocolId(word)), length))
         : status < 0 && length >= 8
     if (believed && status === SUCCESS && promised) this.#promise(slot)
     else this.#finish(slot)
@@ -196,9 +201,11 @@ export class Pending {
       return transfer
     }
     transfer.length = status === SUCCESS ? length : 8
-    for (let i = 1; i < (transfer.length + 3) >>> 2; i++) transfer.words[i] = words[i] as number
-    transfer.words[0] = transfer.header
-    if (status === SUCCESS) this.#learn(channel, sent, argument, words[2] as number)
+    const answer = transfer.ints
+    const end = (transfer.length + 3) >>> 2
+    for (let i = 1; i < end; i++) answer[i] = ints[i] as number
+    answer[0] = transfer.header
+    if (status === SUCCESS) this.#learn(channel, word, argument, ints[2] as number)
     return transfer
   }
 
@@ -207,24 +214,26 @@ export class Pending {
    * @returns the tag its command was sent with; 0 where nobody waits for it
    */
   acceptDelayed(channel: number, frame: ReceivedFrame, length: number): number {
-    const word = frame.words[0] as number
-    const slot = channel * tokens + token(word)
+    const word = frame.ints[0] as number
     if (length < 8 || channel < 0 || channel >= this.#channels || messageType(word) !== DELAYED_RESPONSE) {
       this.counters.unknown++
       return 0
     }
-    const tag = this.#tag[slot] as number
-    const state = this.#lists.state[slot] as number
-    if (tag === 0 || state === FREE || (word & ~typeBits) >>> 0 !== this.#header[slot]) {
+    const slot = (channel << slotShift) + token(word)
+    const at = slot << wordShift
+    const words = this.#words
+    const tag = words[at + TAG] as number
+    const state = this.#lists.state(slot)
+    if (tag === 0 || state === FREE || (word & ~typeBits) !== words[at + HEADER]) {
       this.counters.unknown++
       return 0
     }
-    this.#tag[slot] = 0
+    words[at + TAG] = 0
     if (state === QUARANTINED) {
       this.counters.late++ // its agent was told that the platform is silent
       return 0
     }
-    frame.ints[0] = (this.#agentHeader[slot] as number) | (DELAYED_RESPONSE << 8)
+    frame.ints[0] = (words[at + AGENT_HEADER] as number) | (DELAYED_RESPONSE << 8)
     if (state === PROMISED) this.#finish(slot)
     else (this.#transfer[slot] as Transfer).tag = 0 // it came before its synchronous response
     return tag
@@ -232,9 +241,9 @@ export class Pending {
 
   /** The tag of the next delayed response that is overdue at `now`, 0 when there is none. Call until 0. */
   forsake(now: number): number {
-    const slot = this.#lists.head[PROMISED] as number
-    if (slot === noSlot || ((now - (this.#lists.at[slot] as number)) | 0) < 0) return 0
-    const tag = this.#tag[slot] as number
+    const slot = this.#lists.first(PROMISED)
+    if (slot === noSlot || ((now - this.#lists.wait(slot)) | 0) < 0) return 0
+    const tag = this.#words[(slot << wordShift) + TAG] as number
     this.counters.forsaken++
     this.#finish(slot)
     return tag
@@ -245,14 +254,14 @@ export class Pending {
    * the late answer comes or the quarantine has passed. Call until undefined.
    */
   expire(now: number): Transfer | undefined {
-    for (let slot = this.#lists.head[QUARANTINED] as number; slot !== noSlot; ) {
-      if (((now - (this.#lists.at[slot] as number)) | 0) < 0) break
-      const next = this.#lists.next[slot] as number
+    for (let slot = this.#lists.first(QUARANTINED); slot !== noSlot; ) {
+      if (((now - this.#lists.wait(slot)) | 0) < 0) break
+      const next = this.#lists.next(slot)
       this.#finish(slot)
       slot = next
     }
-    const slot = this.#lists.head[WAITING] as number
-    if (slot === noSlot || ((now - (this.#lists.at[slot] as number)) | 0) < 0) return undefined
+    const slot = this.#lists.first(WAITING)
+    if (slot === noSlot || ((now - this.#lists.wait(slot)) | 0) < 0) return undefined
     this.counters.expired++
     return this.#giveUp(slot, now)
   }
@@ -266,19 +275,15 @@ export class Pending {
     // Behind the next connection there may be a platform that negotiated nothing, or the same one.
     for (let i = channel * 256; i < (channel + 1) * 256; i++)
       if (this.#negotiated[i] !== asPresented) this.#negotiated[i] = lost
-    for (
-      let slot = this.#lists.head[WAITING] as number;
-      slot !== noSlot;
-      slot = this.#lists.next[slot] as number
-    )
-      if (Math.floor(slot / tokens) === channel) return this.#giveUp(slot, now)
+    for (let slot = this.#lists.first(WAITING); slot !== noSlot; slot = this.#lists.next(slot))
+      if (slot >>> slotShift === channel) return this.#giveUp(slot, now)
     return undefined
   }
 
   /** Keeps a slot's token for the delayed response that was promised, as long as a quarantine. */
   #promise(slot: number): void {
-    const channel = Math.floor(slot / tokens)
-    const due = ((this.#lists.at[slot] as number) + this.#quarantine) | 0
+    const channel = slot >>> slotShift
+    const due = (this.#lists.wait(slot) + this.#quarantine) | 0
     this.#lists.remove(slot)
     this.#transfer[slot] = undefined
     this.#inFlight[channel] = (this.#inFlight[channel] as number) - 1
@@ -288,7 +293,7 @@ export class Pending {
   /** Answers COMMS_ERROR for a slot that waits; its token goes into quarantine. */
   #giveUp(slot: number, now: number): Transfer {
     const transfer = this.#transfer[slot] as Transfer
-    const channel = Math.floor(slot / tokens)
+    const channel = slot >>> slotShift
     this.#lists.remove(slot)
     this.#transfer[slot] = undefined
     this.#inFlight[channel] = (this.#inFlight[channel] as number) - 1
@@ -305,16 +310,17 @@ export class Pending {
 
   /** Ends a slot's use: out of its list, its token last in the ring. */
   #finish(slot: number): void {
-    const channel = Math.floor(slot / tokens)
-    if (this.#lists.state[slot] === WAITING) this.#inFlight[channel] = (this.#inFlight[channel] as number) - 1
-    else if (this.#lists.state[slot] === QUARANTINED)
-      this.#quarantined[channel] = (this.#quarantined[channel] as number) - 1
-    this.#tag[slot] = 0
+    const channel = slot >>> slotShift
+    const state = this.#lists.state(slot)
+    if (state === WAITING) this.#inFlight[channel] = (this.#inFlight[channel] as number) - 1
+    else if (state === QUARANTINED) this.#quarantined[channel] = (this.#quarantined[channel] as number) - 1
+    this.#words[(slot << wordShift) + TAG] = 0
     this.#lists.remove(slot)
-    this.#lists.state[slot] = FREE
+    this.#lists.leave(slot, FREE)
     this.#transfer[slot] = undefined
     const free = this.#freeCount[channel] as number
-    this.#free[channel * tokens + (((this.#freeFirst[channel] as number) + free) % tokens)] = slot % tokens
+    const place = ((this.#freeFirst[channel] as number) + free) & slotMask
+    this.#free[(channel << slotShift) + place] = slot & slotMask
     this.#freeCount[channel] = free + 1
   }
 
@@ -328,9 +334,9 @@ export class Pending {
   #learn(channel: number, sent: number, argument: number, answer: number): void {
     const protocol = protocolId(sent)
     const message = messageId(sent)
-    if (message === PROTOCOL_VERSION) this.#presented[protocol] = this.#sizes.indexOf(protocol, answer)
+    if (message === PROTOCOL_VERSION) this.#presented[protocol] = this.#sizes.indexOf(protocol, answer >>> 0)
     else if (message === negotiate)
-      this.#negotiated[channel * 256 + protocol] = this.#sizes.indexOf(protocol, argument)
+      this.#negotiated[channel * 256 + protocol] = this.#sizes.indexOf(protocol, argument >>> 0)
     else if (protocol === baseId && message === resetAgent) {
       // One of the agents is back at what is presented; which of the channels is its, this table does not know.
       for (let i = 0; i < this.#negotiated.length; i++)

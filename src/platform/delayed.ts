@@ -99,7 +99,7 @@ export class Delayed {
     const { agent, resource } = call
     const counter = agent * protocolCount + protocol
     const pending = this.#pending[counter] as number
-    const slot = this.#lists.head[FREE] as number
+    const slot = this.#lists.first(FREE)
     if (pending >= delays.limit || slot === noSlot) return BUSY
     this.#pending[counter] = pending + 1
     this.#agent[slot] = agent
@@ -133,17 +133,17 @@ export class Delayed {
 
   /** Microseconds until the next request is due by time, 0 when one is; -1 when none waits for a time. */
   get dueIn(): number {
-    const slot = this.#lists.head[TIME] as number
-    return slot === noSlot ? -1 : Math.max(0, ((this.#lists.at[slot] as number) - this.#now) | 0)
+    const slot = this.#lists.first(TIME)
+    return slot === noSlot ? -1 : Math.max(0, (this.#lists.wait(slot) - this.#now) | 0)
   }
 
   /** Carries out what is due and queues its answers. */
   run(): void {
     for (;;) {
-      let slot = this.#lists.head[TIME] as number
-      if (slot === noSlot || ((this.#now - (this.#lists.at[slot] as number)) | 0) < 0) {
-        slot = this.#lists.head[MESSAGES] as number
-        if (slot === noSlot || ((this.#messages - (this.#lists.at[slot] as number)) | 0) < 0) return
+      let slot = this.#lists.first(TIME)
+      if (slot === noSlot || ((this.#now - this.#lists.wait(slot)) | 0) < 0) {
+        slot = this.#lists.first(MESSAGES)
+        if (slot === noSlot || ((this.#messages - this.#lists.wait(slot)) | 0) < 0) return
       }
       this.#finish(slot, SUCCESS)
     }
@@ -152,8 +152,8 @@ export class Delayed {
   /** Answers DENIED, without carrying it out, what the agent may no longer ask for. */
   deny(agent: number, permissions: Permissions): void {
     for (let state = TIME; state <= MESSAGES; state++)
-      for (let slot = this.#lists.head[state] as number; slot !== noSlot; ) {
-        const next = this.#lists.next[slot] as number
+      for (let slot = this.#lists.first(state); slot !== noSlot; ) {
+        const next = this.#lists.next(slot)
         if (
           this.#agent[slot] === agent &&
           !permissions.allows(agent, this.#protocol[slot] as number, this.#resource[slot] as number)
@@ -166,8 +166,8 @@ export class Delayed {
   /** Forgets all requests of an agent, unanswered: who comes after it may use the same tokens. */
   drop(agent: number): void {
     for (let state = TIME; state <= MESSAGES; state++)
-      for (let slot = this.#lists.head[state] as number; slot !== noSlot; ) {
-        const next = this.#lists.next[slot] as number
+      for (let slot = this.#lists.first(state); slot !== noSlot; ) {
+        const next = this.#lists.next(slot)
         if (this.#agent[slot] === agent) {
           this.#release(slot)
           this.sent(agent, this.#protocol[slot] as number)

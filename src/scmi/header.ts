@@ -7,6 +7,7 @@ export const NOTIFICATION = 3
 
 /** Bits 27:18, the token, which the sender chooses and the platform repeats. */
 export const tokenMask = 0x0ffc_0000
+export const tokenShift = 18
 /** Tokens there are: 10 bits. */
 export const tokens = 1024
 /** Bits 31:28, reserved, zero. */
