@@ -32,6 +32,9 @@ export interface Domain {
   devices: HeldDevice[]
 }
 
+/** What a domain has, served or not. */
+export type Holding = Pick<Domain, 'spec' | 'input' | 'devices'>
+
 /** Path that people and other domains know the device by: the host's where there is one. */
 export const devicePath = (device: PlanDevice): string => device.hostNode ?? device.node
 
@@ -39,7 +42,7 @@ export const devicePath = (device: PlanDevice): string => device.hostNode ?? dev
 export const isBelow = (path: string, above: string): boolean => path.startsWith(`${above}/`)
 
 /** Devices the domain has now. */
-export const liveDevices = (domain: Domain): readonly PlanDevice[] =>
+export const liveDevices = (domain: Holding): readonly PlanDevice[] =>
   domain.devices.filter(({ attached }) => attached).map(({ plan }) => plan)
 
 /** What devices name that has an id and that `but` do not name, each once. */

@@ -14,11 +14,12 @@ import {
   deviceIdsOf,
   devicePath,
   type HeldDevice,
+  type Holding,
   liveDevices,
   names,
   refuseIdle,
 } from './domain.ts'
-import { addedMs, type JournalDomain, savedLabels } from './journal.ts'
+import { addedMs, type JournalDomain, savedLabels, specOf } from './journal.ts'
 import type { LifecycleParts } from './parts.ts'
 import { onlyOne } from './proposals.ts'
 import { tenantOf } from './records.ts'
@@ -101,6 +102,7 @@ export class Giving {
         ledger.domains.delete(spec.name)
         return rights.holdersChanged()
       })
+      ledger.awaited.delete(spec.name)
       ledger.domains.set(spec.name, domain)
       await rights.holdersChanged()
       const report = await relay.open({
@@ -162,6 +164,15 @@ export class Giving {
       ledger.save()
     })
     return outcome
+  }
+
+  /** What a domain has that an earlier run left. Throws where that cannot be told. */
+  former(saved: JournalDomain): Holding {
+    const spec = specOf(saved)
+    const tree = readDeviceTree(spec.dtb, spec.dtbPath ?? `${spec.name}.dtb`)
+    const input: PlanInput = { name: spec.name, tree, agentId: spec.agentId, discovery: spec.discovery }
+    const planned = this.#rooms.proposals.planned(input).domains.at(-1)
+    return { spec, input, devices: this.#devicesOf(planned?.devices ?? [], saved) }
   }
 
   /** What the platform was told again, of what the domain had asked for of a former run. */

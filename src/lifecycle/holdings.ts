@@ -4,7 +4,7 @@ import type { KnownResources } from '../permissions/pin-states.ts'
 import { plan } from '../permissions/plan.ts'
 import { hostName, type PlanDevice } from '../permissions/plan-shape.ts'
 import { type Space, spaceOf } from '../scmi/space.ts'
-import { type Domain, devicePath, isBelow, liveDevices } from './domain.ts'
+import { devicePath, type Holding, isBelow, liveDevices } from './domain.ts'
 
 /** One holder of a resource. */
 export interface ResourceHolder {
@@ -20,7 +20,7 @@ export class Holdings {
   readonly host: readonly PlanDevice[]
   readonly #holders = new Map<number, ResourceHolder[]>()
 
-  constructor(tree: DeviceTree, domains: readonly Domain[], known: KnownResources) {
+  constructor(tree: DeviceTree, domains: readonly Holding[], known: KnownResources) {
     const given = domains.flatMap(domain => liveDevices(domain).map(devicePath))
     this.host = plan(
       tree,

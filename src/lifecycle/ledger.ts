@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Roster } from '../agents/roster.ts'
 import { errorText, MediatorError } from '../errors.ts'
 import { maxGuests } from '../mediator/guest.ts'
-import type { Domain } from './domain.ts'
+import type { Domain, Holding } from './domain.ts'
 import { type Journal, type JournalDomain, type JournalState, savedDomain } from './journal.ts'
 import type { DomainSpec } from './views.ts'
 
@@ -26,6 +26,8 @@ export class Ledger {
   readonly unproven = new Set<number>()
   /** What an operator should look at: one sentence for each cause. */
   readonly problems = new Map<string, string>()
+  /** Domains that an earlier run left and that are still to be taken up: what they have is not the host's. */
+  readonly awaited = new Map<string, Holding>()
   /** Places at the relay of domains that are not served, and what they vote for stands: to come back, or lost. */
   readonly places = new Map<string, number>()
   /** Number of the last domain that had a place at the relay. */

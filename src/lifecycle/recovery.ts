@@ -31,7 +31,11 @@ export class Recovery {
   /** What domains voted for counts before the first of them is served: no release of one overtakes another's vote. */
   async #recollect(domains: JournalState['domains']): Promise<void> {
     const { relay, log } = this.#parts
-    const { ledger } = this.#rooms
+    const { ledger, rights } = this.#rooms
+    if (domains.length > 0) {
+      for (const saved of domains) this.#await(saved)
+      await rights.holdersChanged()
+    }
     const former = domains.map(({ name, slot = -1, addedAt }) => ({ name, slot, since: addedMs(addedAt) }))
     const { domains: standing, foreign } = await relay.recollect(former)
     for (const { slot, since } of standing) {
@@ -45,6 +49,15 @@ export class Recovery {
     ledger.problems.set('votes', text)
   }
 
+  /** What the host would use if the domain were not there it does not use yet. */
+  #await(saved: JournalDomain): void {
+    try {
+      this.#rooms.ledger.awaited.set(saved.name, this.#giving.former(saved))
+    } catch {
+      // it is told when the domain does not come back
+    }
+  }
+
   async #takeUp(saved: JournalDomain): Promise<void> {
     const { firmware, log, isGone } = this.#parts
     const { ledger, tenancies } = this.#rooms
@@ -53,6 +66,7 @@ export class Recovery {
     if (isGone?.(spec) === true) {
       log('info', `domain ${name} went while nobody served it`)
       await this.#rooms.tenancies.forgetVotes(name)
+      await this.#awaitNoMore(name)
       return tenancies.proveAgain(agentId)
     }
     try {
@@ -61,6 +75,7 @@ export class Recovery {
     } catch (error) {
       const reason = `domain ${name} was not recovered: ${errorText(error)}`
       log('error', reason)
+      await this.#awaitNoMore(name)
       ledger.problems.set(`domain ${name}`, reason)
       const holdsAgent = tenancies.isFree(agentId)
       ledger.lost.set(name, { saved, reason, holdsAgent })
@@ -69,6 +84,10 @@ export class Recovery {
       await firmware.denyAll(agentId, ledger.deviceIds).catch(() => {})
       tenancies.quarantine(agentId, `left by ${name}, which was not recovered`)
     }
+  }
+
+  async #awaitNoMore(name: string): Promise<void> {
+    if (this.#rooms.ledger.awaited.delete(name)) await this.#rooms.rights.holdersChanged()
   }
 
   /** Whether the firmware enforces permissions shows at an agent that nobody has. */

@@ -110,7 +110,9 @@ export class Rights {
   /** Who holds what has changed: for the audit log's names, and for the relay, which counts holders. */
   async holdersChanged(): Promise<void> {
     this.#records.settle()
-    this.#holdings = new Holdings(this.#parts.host, this.#ledger.list, this.#parts.firmware.known)
+    const { list, awaited } = this.#ledger
+    const domains = [...list, ...awaited.values()]
+    this.#holdings = new Holdings(this.#parts.host, domains, this.#parts.firmware.known)
     await this.#parts.relay.host(this.hostGrants())
   }
 }

@@ -100,7 +100,14 @@ test('one that cannot come back: its votes stand, over the next start too, until
 })
 
 test('one that went meanwhile: what nobody else needs is switched off before its agent is swept', async () => {
-  const site = await recovered(await ran(), { isGone: ({ name }) => name === 'guest-a' })
+  const former = await ran()
+  const sent: string[] = []
+  former.platform.tap = (channel, words) => {
+    const [word = 0, , domain, value] = words
+    if (((word >>> 10) & 0xff) === 0x11 && (word & 0xff) === 4) sent.push(`${channel}: ${domain} ${value}`)
+  }
+  const site = await recovered(former, { isGone: ({ name }) => name === 'guest-a' })
+  expect(sent[0]).toBe(`1: ${gpu} ${OFF}`)
   expect([isOn(site, sdhi), isOn(site, gpu)]).toEqual([true, false])
   expect(site.roster.entry(2).state).toBe('free')
   expect(state(site).domains.map(({ name }: { name: string }) => name)).toEqual(['guest-b'])
