@@ -95,7 +95,7 @@ async function until(what: () => boolean | Promise<boolean>, ms = 20_000): Promi
 
 const serving = (run: Run): Promise<void> => until(() => run.err().includes('"msg":"serving"'))
 
-/** What a directory holds but logs and configuration, by name. */
+/** What a directory holds but logs, configuration and what is there for the next run, by name. */
 const left = (directory: string): string[] =>
   readdirSync(directory)
     .filter(name => !/\.(yaml|lock|dtb)$/.test(name) && !['state', 'log', 'votes'].includes(name))
