@@ -1,9 +1,9 @@
 // The relay: mediator, firmware-link and guests' links on one reactor, and the main thread's commands to them. Everything
 // here runs on one thread and waits for nothing; what takes time calls back.
 import { type AuditProducer, AuditRingWriter } from '../audit/ring.ts'
-import { errorText, MediatorError } from '../errors.ts'
+import { MediatorError } from '../errors.ts'
 import type { FirmwareHandler, FirmwareLink } from '../firmware-link/firmware-link.ts'
-import type { FrameHandler, GuestLink, GuestLinkSpec } from '../guest-link/guest-link.ts'
+import type { FrameHandler, GuestLink } from '../guest-link/guest-link.ts'
 import type { Reactor } from '../native/reactor.ts'
 import { type Grants, noGrants, protocolIds } from '../permissions/grants.ts'
 import { compileOlder } from '../permissions/older.ts'
@@ -17,8 +17,7 @@ import { giveBack } from './giving-back.ts'
 import { type GuestState, maxGuests } from './guest.ts'
 import { VirtualIdentity } from './identity.ts'
 import { InFlight } from './in-flight.ts'
-import { KeptSession } from './kept-session.ts'
-import { KeptVotes } from './kept-votes.ts'
+import { Keeping, type KeepingParts } from './keeping.ts'
 import { Mailbox } from './mailbox.ts'
 import { Mediator } from './mediator.ts'
 import { OlderGuest } from './older-guest.ts'
@@ -28,7 +27,7 @@ import type { FormerDomain, GuestOpening, RelayCommand, RelaySetup } from './rel
 export type Done = (error: unknown, result?: unknown) => void
 
 /** What a relay is built from. */
-export interface RelayParts {
+export interface RelayParts extends KeepingParts {
   readonly reactor: Reactor
   /** Builds the firmware-link over its handler. */
   readonly makeFirmware: (handler: FirmwareHandler) => FirmwareLink
@@ -39,11 +38,6 @@ export interface RelayParts {
   readonly counters: SharedArrayBuffer
   /** Told when the connection of a firmware channel is back: its guests wait for `restore`. */
   readonly onReconnected?: (channel: number) => void
-  /** Where the session of a guest is kept for a successor of this process; undefined for guests that cannot outlive it. */
-  readonly sessionFile?: (name: string, link: GuestLinkSpec) => string | undefined
-  /** Where votes are kept for a successor of this process. */
-  readonly votesFile?: string
-  readonly log?: (level: 'info' | 'warn', text: string) => void
   /** How often silent firmware is looked for, in milliseconds. */
   readonly expireMs: number
 }
@@ -62,10 +56,8 @@ export class Relay implements FirmwareHandler, FrameHandler {
   readonly #firmware: FirmwareLink
   readonly #audit: AuditRingWriter
   readonly #links = new Map<number, GuestLink>()
-  /** Sessions that are kept, and of which link. */
-  readonly #kept = new Map<number, { readonly session: KeptSession; readonly link: GuestLinkSpec }>()
+  readonly #keeping: Keeping
   #setup: RelaySetup = unconfigured
-  #votes: KeptVotes | undefined = undefined
   /** Slots of domains that a former run served, whose votes stand, and that are not opened yet. */
   readonly #absent = new Set<number>()
   #arbiter: Arbiter
@@ -73,6 +65,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
 
   constructor(parts: RelayParts) {
     this.#parts = parts
+    this.#keeping = new Keeping(parts)
     this.#audit = new AuditRingWriter(parts.audit, parts.reactor.clock)
     this.#firmware = parts.makeFirmware(this)
     this.#arbiter = this.#newArbiter()
@@ -133,9 +126,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
     }
     this.#links.clear()
     this.#firmware.close()
-    for (const { session } of this.#kept.values()) session.close()
-    this.#kept.clear()
-    this.#votes?.close()
+    this.#keeping.close()
   }
 
   #execute(command: RelayCommand, done: Done): void {
@@ -180,39 +171,35 @@ export class Relay implements FirmwareHandler, FrameHandler {
   }
 
   #configure(setup: RelaySetup): void {
-    const { votesFile } = this.#parts
-    const shape = { counts: setup.counts, slots: maxGuests, channels: this.#firmware.channels }
     this.#setup = setup
-    this.#votes?.close()
-    this.#votes =
-      votesFile === undefined ? undefined : this.#orWarn('votes', () => KeptVotes.open(votesFile, shape))
+    this.#keeping.openVotes({ counts: setup.counts, slots: maxGuests, channels: this.#firmware.channels })
     this.#arbiter = this.#newArbiter()
     this.#arbiter.bound()
     this.#mediator = this.#newMediator()
     this.#absent.clear()
-    for (const slot of this.#votes?.taken ?? []) this.#absent.add(slot)
+    for (const slot of this.#keeping.votes?.taken ?? []) this.#absent.add(slot)
     this.#countHolders()
   }
 
   #newArbiter(): Arbiter {
-    return new Arbiter(this.#setup.counts, maxGuests, this.#firmware.channels, this.#votes)
+    return new Arbiter(this.#setup.counts, maxGuests, this.#firmware.channels, this.#keeping.votes)
   }
 
   /** Votes of every one of these domains count before the first of them is served. */
   #recollect(domains: readonly FormerDomain[], done: Done): void {
     const stands = ({ slot, since }: FormerDomain): boolean =>
-      this.#absent.has(slot) && this.#votes?.since(slot) === since
+      this.#absent.has(slot) && this.#keeping.votes?.since(slot) === since
     const standing = domains.filter(stands)
     for (let slot = 0; slot < maxGuests; slot++)
       if (this.#mediator.guests[slot] === undefined && !standing.some(each => each.slot === slot))
         this.#drop(slot)
-    const foreign = this.#votes?.foreign ?? false
+    const foreign = this.#keeping.votes?.foreign ?? false
     this.#mediator.own.whenReleased(() => done(undefined, { domains: standing, foreign }))
   }
 
   /** Nobody is in the slot: what stands there of a former run is withdrawn. */
   #drop(slot: number): void {
-    this.#votes?.assign(slot, 0)
+    this.#keeping.votes?.assign(slot, 0)
     this.#absent.delete(slot)
     this.#mediator.admission.withdrawAll(slot, [])
     this.#countHolders()
@@ -315,7 +302,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
       mailbox: new Mailbox(Math.max(opening.maxMessageBytes, maxMessageBytes)),
       session: this.#mediator.routing.session(),
       begun: false,
-      kept: this.#keep(opening),
+      kept: this.#keeping.open(opening, this.#mediator.routing.subscriptions),
       standing: this.#mediator.restoration.standing(channel),
       closing: false,
     }
@@ -323,7 +310,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
     if (between !== undefined) between.guest = guest
     this.#mediator.guests[slot] = guest
     this.#absent.delete(slot)
-    this.#votes?.assign(slot, opening.since ?? 0)
+    this.#keeping.votes?.assign(slot, opening.since ?? 0)
     this.#countHolders()
   }
 
@@ -339,42 +326,8 @@ export class Relay implements FirmwareHandler, FrameHandler {
   #rename(slot: number, name: string, done: Done): void {
     const guest = this.#guest(slot)
     guest.name = name
-    const kept = this.#kept.get(slot)
-    const path = kept && this.#parts.sessionFile?.(name, kept.link)
-    if (path !== undefined) this.#orWarn(`${name}: its session`, () => kept?.session.rename(path))
+    this.#keeping.rename(slot, name)
     this.#regrant(slot, guest.grants, done)
-  }
-
-  /** What a successor is to find of a guest's session, where it can outlive this process. */
-  #keep({ slot, name, link, returning }: GuestOpening): KeptSession | undefined {
-    const path = this.#parts.sessionFile?.(name, link)
-    if (path === undefined) return undefined
-    const { subscriptions } = this.#mediator.routing
-    return this.#orWarn(`${name}: its session`, () => {
-      const session = KeptSession.open(path, subscriptions.kinds)
-      if (returning !== true) session.mark(undefined) // of a former domain of that name
-      this.#kept.set(slot, { session, link })
-      subscriptions.keep(slot, session)
-      return session
-    })
-  }
-
-  #forgetKept(slot: number): void {
-    const kept = this.#kept.get(slot)
-    if (kept === undefined) return
-    this.#kept.delete(slot)
-    this.#mediator.routing.subscriptions.keep(slot, undefined)
-    this.#orWarn(`${this.#mediator.guests[slot]?.name}: its session`, () => kept.session.remove())
-  }
-
-  /** A guest is served all the same when its session cannot be kept. */
-  #orWarn<T>(what: string, work: () => T): T | undefined {
-    try {
-      return work()
-    } catch (error) {
-      this.#parts.log?.('warn', `${what} cannot be kept over a restart: ${errorText(error)}`)
-      return undefined
-    }
   }
 
   #regrant(slot: number, grants: Grants, done: Done): void {
@@ -399,8 +352,7 @@ export class Relay implements FirmwareHandler, FrameHandler {
     this.#mediator.forget(guest)
     guest.inFlight.whenQuiet(() =>
       this.#withdraw(guest, former, () => {
-        this.#forgetKept(slot)
-        this.#votes?.assign(slot, 0)
+        this.#keeping.forget(slot, guest.name, this.#mediator.routing.subscriptions)
         this.#mediator.guests[slot] = undefined
         guest.counters[CONNECTED] = 0
         this.#countHolders()

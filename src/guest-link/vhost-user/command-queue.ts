@@ -92,9 +92,9 @@ export class CommandQueue {
     while (left > 0) {
       const head = queue.peek()
       if (head === EMPTY) {
-        // The answers first: whoever runs on this CPU may come to ask for more before we have to wait to be told.
+        // The answers first: a guest on this CPU may ask for more before we have to wait to be told.
         if (queue.publish()) ring.signal()
-        else if (queue.arm()) break
+        if (queue.arm()) break
         continue
       }
       if (head < 0) {
