@@ -1,4 +1,5 @@
 // The relay thread's program: builds the concrete parts, serves until told to stop. Never returns to its event loop.
+import { cpus } from 'node:os'
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { inflightFile, sessionFile, votesFile } from './config/paths.ts'
 import type { ScmidConfig } from './config/scmid.ts'
@@ -42,8 +43,10 @@ const say = (message: FromRelay): void => port.postMessage(message)
 const log = (level: 'info' | 'warn' | 'error', text: string): void => say({ log: { level, text } })
 
 /** Ours, not a guest's: the link answers GENERIC_ERROR if it can, and the others go on. */
-const reactor = new Reactor((_source, error) =>
-  log('error', `internal error: ${error instanceof Error ? error.stack : errorText(error)}`),
+const reactor = new Reactor(
+  (_source, error) =>
+    log('error', `internal error: ${error instanceof Error ? error.stack : errorText(error)}`),
+  cpus().length > 1 ? guests.spinMicros : 0, // on one CPU nobody else can do what is looked for
 )
 
 function makeLink(guest: GuestOpening, handler: FrameHandler): GuestLink {

@@ -32,6 +32,8 @@ export const configHelp: Readonly<Record<string, string>> = {
     "Function id of the calls that guests make, unless their domain has its own: the tree's arm,smc-id.",
   'guests.unsealedMemory':
     "What becomes of a vhost-user guest's memory that is not sealed against shrinking. copy: it is read and written by system calls, which a shrunken file only makes fail. refuse: the guest is not served.",
+  'guests.spinMicros':
+    'While commands come within so many microseconds of one another, the next one is looked for that long before the thread that serves guests sleeps. It answers in half the time then, and uses the CPU that it would sleep on. 0: it always sleeps; so it does on a machine of one CPU.',
   xen: 'What holds for every Xen domain whose SMCs the hypervisor hands over.',
   'xen.libraries': "Xen's libraries, where those of the running hypervisor's release are not to be taken.",
   'xen.libraries.xenctrl': 'libxenctrl.',

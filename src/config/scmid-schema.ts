@@ -85,6 +85,7 @@ export const ScmidSchema = Type.Object(
         maxMessageBytes: Type.Integer({ minimum: 32, maximum: 4096, default: 128 }),
         smcId: Type.Integer({ minimum: 1, maximum: 0xffffffff, default: 0x82000002 }),
         unsealedMemory: Type.Enum(['copy', 'refuse'], { default: 'copy' }),
+        spinMicros: Type.Integer({ minimum: 0, maximum: 1000, default: 50 }),
       },
       { ...closed, default: {} },
     ),

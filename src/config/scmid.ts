@@ -55,6 +55,8 @@ export interface ScmidConfig {
     readonly smcId: number
     /** What becomes of a vhost-user guest's memory that is not sealed against shrinking. */
     readonly unsealedMemory: 'copy' | 'refuse'
+    /** How long events are looked for before the relay sleeps, while they come that densely; 0 for never. */
+    readonly spinMicros: number
   }
   readonly xen: {
     /** Xen's tool libraries, where not those of the hypervisor that runs. */

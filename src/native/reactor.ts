@@ -24,6 +24,8 @@ export interface Source {
 export type FaultHandler = (source: Source | TimerSource, error: unknown) => void
 
 const eventsPerRound = 64
+/** How often a vain look for events halves how often it is tried: to once in 4096 rounds at last. */
+const vainMost = 12
 const eventWords = libc.epollEventBytes / 4
 const dataWord = libc.epollDataOffset / 4
 /** A native 8-byte 1, for eventfds. Lives as long as its thread. */
@@ -37,6 +39,11 @@ export class Reactor {
   /** Called after another thread woke this one: the place to look at a message port. */
   onWake: () => void = () => {}
   readonly #onFault: FaultHandler
+  readonly #spin: number
+  /** Rounds until events are looked for again; looks in vain since the last one that found some; the former round's time. */
+  #untilLook = 0
+  #vain = 0
+  #former = 0
   readonly #epoll: number
   readonly #events = NativeMemory.allocate(eventsPerRound * libc.epollEventBytes)
   readonly #control = NativeMemory.allocate(16)
@@ -58,8 +65,14 @@ export class Reactor {
   #running = false
   #open = true
 
-  constructor(onFault: FaultHandler) {
+  /**
+   * `spinMicros`: while events come within as many microseconds of one another, they are looked for that long before
+   * this thread sleeps, for being woken takes longer. Where that is in vain (whoever causes them needs this very CPU), it
+   * is hardly tried any more. 0: never.
+   */
+  constructor(onFault: FaultHandler, spinMicros = 0) {
     this.#onFault = onFault
+    this.#spin = spinMicros
     this.#epoll = checked('epoll_create1', libc.epollCreate())
     this.wakeFd = checked('eventfd', libc.eventfd())
     // Edge-triggered and never read: each write is an edge, and the count cannot fill up in this universe.
@@ -153,7 +166,8 @@ export class Reactor {
   step(timeoutMs: number): number {
     if (this.#timers.changed) this.#alarm.arm(this.#timers)
     const wait = this.#againCount > 0 ? 0 : timeoutMs
-    const count = libc.epollWait(this.#epoll, this.#events.address, eventsPerRound, wait)
+    let count = wait !== 0 && this.#spin > 0 ? this.#look() : 0
+    if (count === 0) count = libc.epollWait(this.#epoll, this.#events.address, eventsPerRound, wait)
     this.#clock.refresh()
     if (count < 0) throw new MediatorError('SYSTEM', `epoll_wait: ${errnoName(count)}`)
     const words = this.#events.ints
@@ -172,6 +186,30 @@ export class Reactor {
     }
     this.#expire()
     return called
+  }
+
+  /** Looks for events without sleeping, while they come densely: how many there are, 0, or -errno. */
+  #look(): number {
+    const clock = this.#clock
+    const sparse = ((clock.now - this.#former) | 0) > this.#spin
+    this.#former = clock.now
+    if (this.#untilLook > 0) {
+      this.#untilLook--
+      return 0
+    }
+    if (sparse) return 0
+    const until = (clock.now + this.#spin) | 0
+    do {
+      const count = libc.epollWait(this.#epoll, this.#events.address, eventsPerRound, 0)
+      if (count !== 0) {
+        this.#vain = 0
+        return count
+      }
+      clock.refresh()
+    } while (((until - clock.now) | 0) > 0)
+    if (this.#vain < vainMost) this.#vain++
+    this.#untilLook = 1 << this.#vain
+    return 0
   }
 
   /** Rounds until `stop`. */

@@ -40,7 +40,7 @@ test('the smallest configuration takes every default', () => {
       management: { channel: 0 },
       agents: [],
     },
-    guests: { maxMessageBytes: 128, smcId: 0x82000002, unsealedMemory: 'copy' },
+    guests: { maxMessageBytes: 128, smcId: 0x82000002, unsealedMemory: 'copy', spinMicros: 50 },
     xen: { callsAtOnce: 64, callsPerSecond: 2000 },
     audit: { queries: false, recordsPerGuest: 1024, maxFileBytes: 16_777_216, files: 64 },
     log: { level: 'info' },
@@ -81,7 +81,7 @@ test('everything that may be said arrives, paths absolute', () => {
     minimal(`  deadlineMs: 5
   management: { channel: 2, agentId: 9 }
   agents: [{ channel: 0, agentId: 3, smcId: 0xc2000001, shmem: 0x47ff0000 }, { channel: 1 }]
-guests: { maxMessageBytes: 4096, smcId: 0x82000005, unsealedMemory: refuse }
+guests: { maxMessageBytes: 4096, smcId: 0x82000005, unsealedMemory: refuse, spinMicros: 0 }
 xen:
   libraries: { xenctrl: libxenctrl.so.4.20, xenevtchn: /lib/e.so, xenforeignmemory: m.so }
   callsPerSecond: 10
@@ -104,7 +104,12 @@ domains:
     { channel: 1 },
   ])
   expect(config.firmware.deadlineMs).toBe(5)
-  expect(config.guests).toEqual({ maxMessageBytes: 4096, smcId: 0x82000005, unsealedMemory: 'refuse' })
+  expect(config.guests).toEqual({
+    maxMessageBytes: 4096,
+    smcId: 0x82000005,
+    unsealedMemory: 'refuse',
+    spinMicros: 0,
+  })
   expect(config.xen).toEqual({
     libraries: { xenctrl: 'libxenctrl.so.4.20', xenevtchn: '/lib/e.so', xenforeignmemory: 'm.so' },
     callsAtOnce: 64,
@@ -216,7 +221,7 @@ test.each<[string, string, string[]]>([
   [
     'a misspelt key names its place and the known ones',
     minimal('guests:\n  smcID: 5\n'),
-    [':6:3: guests.smcID: unknown property; known here: maxMessageBytes, smcId, unsealedMemory'],
+    [':6:3: guests.smcID: unknown property; known here: maxMessageBytes, smcId, unsealedMemory, spinMicros'],
   ],
   [
     'a string for a number',
