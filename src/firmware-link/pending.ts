@@ -61,7 +61,7 @@ const asPresented = -1
 const lost = -2
 
 /** Slots are channel * tokens + token. */
-const slotShift = 10
+const slotShift = Math.log2(tokens)
 const slotMask = tokens - 1
 // Words of a slot: its header as sent, our token in it; the payload's first word, the version that a NEGOTIATE asks for;
 // what the command's sender calls its delayed response, 0 for none; the agent's own header.

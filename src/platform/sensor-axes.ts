@@ -7,14 +7,13 @@ import { NOT_SUPPORTED, OUT_OF_RANGE, SUCCESS } from '../scmi/status.ts'
 import { BODY, type Call } from './call.ts'
 import type { SensorConfig } from './config-protocols.ts'
 import { Names } from './names.ts'
-import { arg, outBits, shiftOf, two32 } from './words.ts'
+import { arg, layoutBits, outBits, shiftOf, two32 } from './words.ts'
 
 const { SENSOR_AXIS_DESCRIPTION_GET: DESCRIPTION, SENSOR_AXIS_NAME_GET: NAME_GET } = protocol.messages
 const entry = DESCRIPTION.response.tail?.entry as Layout
 const named = NAME_GET.response.tail?.entry as Layout
 const fieldAt = (name: string): number => entry.word[name] as number
-const bitsOf = (field: string, name: string): number =>
-  (entry.fields[field] as unknown as { mask: Record<string, number> }).mask[name] as number
+const bitsOf = (field: string, name: string): number => layoutBits(entry, field, name)
 const LOW = fieldAt('attributes_low')
 const HIGH = fieldAt('attributes_high')
 const NAME = fieldAt('name')

@@ -13,7 +13,7 @@ import { Names } from './names.ts'
 import { SENSOR } from './numbering.ts'
 import { SensorAxes } from './sensor-axes.ts'
 import type { SensorState } from './sensor-state.ts'
-import { arg, argBits, outBits, shiftOf, two32 } from './words.ts'
+import { arg, argBits, layoutBits, outBits, shiftOf, two32 } from './words.ts'
 
 const m = protocol.messages
 /** A descriptor's layout: the longer one has all fields of the shorter at the same places. */
@@ -24,8 +24,7 @@ const longBytes = entryAt(v2).size
 /** A descriptor of a sensor with axes ends behind its power: resolution and ranges are the axes'. */
 const axesBytes = entryAt(v2).at['resolution'] as number
 const fieldAt = (name: string): number => entryAt(v2).word[name] as number
-const bitsOf = (field: string, name: string): number =>
-  (entryAt(v2).fields[field] as unknown as { mask: Record<string, number> }).mask[name] as number
+const bitsOf = (field: string, name: string): number => layoutBits(entryAt(v2), field, name)
 const LOW = fieldAt('attributes_low')
 const HIGH = fieldAt('attributes_high')
 const NAME = fieldAt('name')

@@ -1,5 +1,5 @@
 // Where the schema puts fields and bits, as constants for handlers. Looked up at load; a name that is not there throws.
-import type { AnyMessage, Field, Form } from '../scmi/schema.ts'
+import type { AnyMessage, Field, Form, Layout } from '../scmi/schema.ts'
 import { BODY } from './call.ts'
 
 /** Every form a message has, oldest first. Fields and bits never move from one version to the next. */
@@ -32,6 +32,13 @@ export const outBits = (message: AnyMessage, field: string, name: string): numbe
 /** Bits of a command's field. */
 export const argBits = (message: AnyMessage, field: string, name: string): number =>
   found(message, `bits ${field}.${name}`, form => maskIn(form.command?.fields[field], name))
+
+/** Bits of a field of a layout: of a list's entries, mostly. */
+export function layoutBits({ fields }: Layout, field: string, name: string): number {
+  const mask = maskIn(fields[field], name)
+  if (mask === undefined) throw new Error(`no bits ${field}.${name}`)
+  return mask
+}
 
 /** How far the lowest bit of a mask stands from bit 0. */
 export const shiftOf = (mask: number): number => 31 - Math.clz32(mask & -mask)

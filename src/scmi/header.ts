@@ -16,11 +16,15 @@ export const reservedMask = 0xf000_0000
 export const messageId = (header: number): number => header & 0xff
 export const messageType = (header: number): number => (header >>> 8) & 3
 export const protocolId = (header: number): number => (header >>> 10) & 0xff
-export const token = (header: number): number => (header >>> 18) & 0x3ff
+export const token = (header: number): number => (header >>> tokenShift) & (tokens - 1)
 
 /** The header word of a message. */
 export const header = (protocol: number, message: number, type = COMMAND, tokenValue = 0): number =>
-  ((message & 0xff) | ((type & 3) << 8) | ((protocol & 0xff) << 10) | ((tokenValue & 0x3ff) << 18)) >>> 0
+  ((message & 0xff) |
+    ((type & 3) << 8) |
+    ((protocol & 0xff) << 10) |
+    ((tokenValue & (tokens - 1)) << tokenShift)) >>>
+  0
 
 /** Index of a message in a table of all: protocol in 15:8, message in 7:0. */
 export const tableIndex = (headerWord: number): number => ((headerWord >>> 2) & 0xff00) | (headerWord & 0xff)

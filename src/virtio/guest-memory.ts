@@ -25,8 +25,8 @@ export class GuestMemory {
   readonly #unsealed: UnsealedMemory
   #regions: GuestRegion[] = []
   // Windows in use, by place: first address, length, where it begins in the views; or the file and where in it.
-  readonly #his = new Int32Array(maxWindows)
-  readonly #los = new Int32Array(maxWindows)
+  readonly #highs = new Int32Array(maxWindows)
+  readonly #lows = new Int32Array(maxWindows)
   readonly #lengths = new Int32Array(maxWindows)
   readonly #begins = new Int32Array(maxWindows)
   #files: (FileBytes | undefined)[] = []
@@ -206,14 +206,14 @@ export class GuestMemory {
   }
 
   #within(window: number, hi: number, lo: number): boolean {
-    const base = this.#los[window] as number
-    const above = (hi - (this.#his[window] as number) - (below(lo, base) ? 1 : 0)) | 0
+    const base = this.#lows[window] as number
+    const above = (hi - (this.#highs[window] as number) - (below(lo, base) ? 1 : 0)) | 0
     const offset = (lo - base) | 0
     const length = this.#lengths[window] as number
     if (above !== 0 || offset < 0 || offset >= length) return false
     const mapped = this.#windows[window]
     this.#window = window
-    this.#hi = this.#his[window] as number
+    this.#hi = this.#highs[window] as number
     this.#lo = base
     this.#file = this.#files[window]
     this.#begin = this.#begins[window] as number
@@ -241,7 +241,7 @@ export class GuestMemory {
     const gpa = place.gpa + index * stride
     const hi = Math.floor(gpa / 2 ** 32) | 0
     const lo = gpa | 0 // modulo 2^32
-    for (let i = 0; i < this.#count; i++) if (this.#his[i] === hi && this.#los[i] === lo) return i
+    for (let i = 0; i < this.#count; i++) if (this.#highs[i] === hi && this.#lows[i] === lo) return i
     if (this.#count === maxWindows) return -1
     const fileAt = place.offset + index * stride
     const length = Math.min(reach, place.size - index * stride)
@@ -256,8 +256,8 @@ export class GuestMemory {
       }
     }
     const at = this.#count++
-    this.#his[at] = hi
-    this.#los[at] = lo
+    this.#highs[at] = hi
+    this.#lows[at] = lo
     this.#lengths[at] = length
     this.#begins[at] = begin
     this.#files[at] = inPlace ? undefined : bytes

@@ -3,8 +3,8 @@
 import { maxRingSize } from './ring-layout.ts'
 
 const headerBytes = 16
-const entryBytes = 16
 const entryShift = 4
+const entryBytes = 1 << entryShift
 // Header: u64 features, u16 version, u16 desc_num, u16 last_batch_head, u16 used_idx.
 const VERSION = 4
 const DESC_NUM = 5

@@ -9,8 +9,8 @@ export const NO_INTERRUPT = 1
 export const NO_NOTIFY = 1
 
 /** A descriptor: u64 address, u32 length, u16 flags, u16 next. */
-export const descriptorBytes = 16
 export const descriptorShift = 4
+export const descriptorBytes = 1 << descriptorShift
 export const descriptorWords = 4
 
 /** Entries a ring may have: a power of two. */

@@ -1,9 +1,9 @@
 // The firmware is killed and started again under two guests that go on working: afterwards everything is as it was.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeAll, expect, test } from 'vitest'
-import { examplePlatform, PlatformProcess } from '../platform-server/platform-process.ts'
+import { observedPlatform, PlatformProcess } from '../platform-server/platform-process.ts'
 import { DaemonProcess, ensureBuilt, example } from './daemon-process.ts'
 import { MessageGuest } from './message-guest.ts'
 
@@ -21,18 +21,10 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end()
 })
 
-/** The example's platform where whoever writes last decides, with an agent that sees the truth and asks for nothing. */
-function observedPlatform(): PlatformProcess {
+function makePlatform(): PlatformProcess {
   const folder = mkdtempSync(join(tmpdir(), 'scmi-restart-'))
   ends.push(() => rmSync(folder, { recursive: true }))
-  const file = join(folder, 'platform.yaml')
-  writeFileSync(
-    file,
-    readFileSync(examplePlatform, 'utf8')
-      .replace('sharing: votes', 'sharing: last-writer')
-      .replace(/( {2}- \{ id: 5, name: guest3.*\n)/, '$1  - { id: 6, name: observer, permissions: allow }\n'),
-  )
-  const platform = new PlatformProcess(file)
+  const platform = new PlatformProcess(observedPlatform(folder))
   ends.push(() => platform.destroy())
   return platform
 }
@@ -102,7 +94,7 @@ class Traffic {
 }
 
 test(`killed ${kills} times under traffic: votes, grants and guests are as before`, async () => {
-  const platform = observedPlatform()
+  const platform = makePlatform()
   await platform.start()
   const daemon = await startDaemon(platform)
   const [a, b] = [await addGuest(daemon, 'guest-a'), await addGuest(daemon, 'guest-b')]

@@ -1,12 +1,12 @@
 // Two guests that share a power domain, over the end of scmid: where whoever writes last decides, the OFF of one does not
 // cut the other. Beside a platform that lives on, one that is killed too, and one in the daemon.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeAll, expect, test } from 'vitest'
 import * as libc from '../../src/native/libc.ts'
 import { listenUnix } from '../../src/native/unix-socket.ts'
-import { examplePlatform, PlatformProcess } from '../platform-server/platform-process.ts'
+import { observedPlatform, PlatformProcess } from '../platform-server/platform-process.ts'
 import { FrontEndSocket, Guest } from '../virtio/front-end.ts'
 import { DaemonProcess, ensureBuilt, example } from './daemon-process.ts'
 import { MessageGuest } from './message-guest.ts'
@@ -28,18 +28,10 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end()
 })
 
-/** The example's platform where whoever writes last decides, with an agent that sees the truth and asks for nothing. */
 function platformFile(): string {
   const folder = mkdtempSync(join(tmpdir(), 'scmi-votes-'))
   ends.push(() => rmSync(folder, { recursive: true }))
-  const file = join(folder, 'platform.yaml')
-  writeFileSync(
-    file,
-    readFileSync(examplePlatform, 'utf8')
-      .replace('sharing: votes', 'sharing: last-writer')
-      .replace(/( {2}- \{ id: 5, name: guest3.*\n)/, '$1  - { id: 6, name: observer, permissions: allow }\n'),
-  )
-  return file
+  return observedPlatform(folder)
 }
 
 /** A guest whose front end listens. */

@@ -1,7 +1,7 @@
 // A real scmi-platform for tests: the compiled program with sockets in a directory of its own.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
@@ -18,6 +18,21 @@ export interface ReadyLine {
 }
 
 export const examplePlatform = resolve('fixtures/example/platform.yaml')
+
+/**
+ * A file with the example's platform where whoever writes last decides, and with an agent 6 that sees the truth and asks
+ * for nothing. It is in `folder`.
+ */
+export function observedPlatform(folder: string): string {
+  const file = join(folder, 'platform.yaml')
+  writeFileSync(
+    file,
+    readFileSync(examplePlatform, 'utf8')
+      .replace('sharing: votes', 'sharing: last-writer')
+      .replace(/( {2}- \{ id: 5, name: guest3.*\n)/, '$1  - { id: 6, name: observer, permissions: allow }\n'),
+  )
+  return file
+}
 
 export class PlatformProcess {
   readonly directory: string

@@ -8,16 +8,17 @@ import type { Vring } from '../../virtio/vring.ts'
 import type { FrameHandler, GuestLink } from '../guest-link.ts'
 import type { LinkCounters } from '../link-parts.ts'
 
-/** Commands in flight; more wait in the ring. */
-export const inFlightMax = 32
+/** A slot of what is in flight, in bits. */
 const slotBits = 5
+/** Commands in flight; more wait in the ring. */
+export const inFlightMax = 1 << slotBits
 const slotMask = inFlightMax - 1
 /**
- * A transfer's cookie is a run of the ring and a slot. No run has these numbers: of one that was answered for, and whose
- * transfer is still out; of one that is idle. Runs go round below them.
+ * A transfer's cookie is a run of the ring and a slot. Two numbers are no run's: of one that is idle, and of one that was
+ * answered for while it is still out. Runs go round below them.
  */
-const answeredFor = 0x3ff_fffe
-const idle = 0x3ff_ffff
+const noRun = 0x3ff_ffff
+const answeredFor = noRun - 1
 /** Chains looked at per round, and what walking them may cost, so that no guest holds up the others. */
 const chainsPerRound = 64
 const costPerRound = 8192
@@ -69,7 +70,7 @@ export class CommandQueue {
     this.#maxMessageBytes = link.maxMessageBytes
     const pool = new TransferPool(inFlightMax, link.maxMessageBytes, guest)
     this.#transfers = Array.from({ length: inFlightMax }, () => pool.take() as Transfer)
-    for (const [slot, transfer] of this.#transfers.entries()) transfer.cookie = (idle << slotBits) | slot
+    for (const [slot, transfer] of this.#transfers.entries()) transfer.cookie = (noRun << slotBits) | slot
     // Segments of at least a byte each hold an answer of the largest size.
     this.#stride = SEGMENTS + link.maxMessageBytes * segmentWords
     this.#slots = new Int32Array(inFlightMax * this.#stride)
@@ -224,9 +225,9 @@ export class CommandQueue {
 
   /** A transfer comes back, and its slot is free. Twice is once. */
   #giveBack(slot: number, transfer: Transfer): void {
-    const idly = (idle << slotBits) | slot
-    if (transfer.cookie === idly) return
-    transfer.cookie = idly
+    const idle = (noRun << slotBits) | slot
+    if (transfer.cookie === idle) return
+    transfer.cookie = idle
     this.#free[this.#freeCount++] = slot
   }
 

@@ -91,6 +91,22 @@ describe.skipIf(!hasCompiler)('a domain whose SMCs are monitored', () => {
     return settled
   }
 
+  /** Domain 1, whose two vCPUs have called: the handler keeps the message of one, and the other's is queued. */
+  async function twoCallsWaiting() {
+    standin.create(1, { vcpus: 2 })
+    const handler = new KeepingHandler()
+    const link = serve(1, handler)
+    standin.setUp(1, 1)
+    standin.unpause(1)
+    standin.writeWords(1, [0, 0, 0, 0, 0, 8, ...frame])
+    const calls = [standin.smc(1, 0, smcId), standin.smc(1, 1, smcId)]
+    while (standin.vcpu(1, 0).traps + standin.vcpu(1, 1).traps < 2) await turn()
+    reactor.step(10)
+    reactor.step(10)
+    expect(handler.kept.length).toBe(1)
+    return { handler, link, calls }
+  }
+
   test('has each message answered in its page, and the call returned', async () => {
     standin.create(1)
     const handler = new EchoHandler()
@@ -176,17 +192,7 @@ describe.skipIf(!hasCompiler)('a domain whose SMCs are monitored', () => {
   })
 
   test('queues the message of a second vCPU, and a domain that dies takes its answers with it', async () => {
-    standin.create(1, { vcpus: 2 })
-    const handler = new KeepingHandler()
-    const link = serve(1, handler)
-    standin.setUp(1, 1)
-    standin.unpause(1)
-    standin.writeWords(1, [0, 0, 0, 0, 0, 8, ...frame])
-    const calls = [standin.smc(1, 0, smcId), standin.smc(1, 1, smcId)]
-    while (standin.vcpu(1, 0).traps + standin.vcpu(1, 1).traps < 2) await turn()
-    reactor.step(10)
-    reactor.step(10)
-    expect(handler.kept.length).toBe(1)
+    const { handler, link, calls } = await twoCallsWaiting()
     standin.destroy(1)
     expect(await during(Promise.all(calls))).toEqual([undefined, undefined])
     handler.answer()
@@ -199,17 +205,7 @@ describe.skipIf(!hasCompiler)('a domain whose SMCs are monitored', () => {
     ['is dead', () => standin.destroy(1)],
     ['cannot take its registers', () => standin.strike(2, 0, 12, true)], // ENOMEM, from the first setcontext on
   ])('is closed at once while calls of a domain wait that %s', async (_what, spoil) => {
-    standin.create(1, { vcpus: 2 })
-    const handler = new KeepingHandler()
-    const link = serve(1, handler)
-    standin.setUp(1, 1)
-    standin.unpause(1)
-    standin.writeWords(1, [0, 0, 0, 0, 0, 8, ...frame])
-    const calls = [standin.smc(1, 0, smcId), standin.smc(1, 1, smcId)]
-    while (standin.vcpu(1, 0).traps + standin.vcpu(1, 1).traps < 2) await turn()
-    reactor.step(10)
-    reactor.step(10)
-    expect(handler.kept.length).toBe(1)
+    const { handler, link, calls } = await twoCallsWaiting()
     spoil()
     link.close()
     expect(link.occupied).toBe(false)
