@@ -75,8 +75,8 @@ export function prepareDirectories(wanted: Directories, environment: Environment
 }
 
 /**
- * Makes a directory and the missing ones above it, all of one mode, as far as the umask lets it. Not by mkdir's own `recursive`: where a file system says ENOENT below
- * a directory that is there, as /proc does, Node 20 tries for ever.
+ * Makes a directory and the missing ones above it, all of one mode, as far as the umask lets it. Not by mkdir's own
+ * `recursive`: where a file system says ENOENT below a directory that is there, as /proc does, Node 20 tries for ever.
  */
 export function makeDirectory(path: string, mode = 0o700): void {
   try {
